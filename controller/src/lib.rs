@@ -1,0 +1,11 @@
+//! The shell: observe -> translate -> tick -> apply -> report, and the command line around it.
+//!
+//! ```text
+//! observe/   Prometheus, the cluster's objects           (I/O)
+//! translate/ custom resources -> domain values           (pure)
+//! tick       calls `loadline_policies`                   (pure)
+//! apply/     writes the plan under the write permit      (I/O)
+//! report/    status, conditions, Events, metrics, view   (I/O)
+//! ```
+
+pub mod ports;

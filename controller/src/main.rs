@@ -1,0 +1,3 @@
+//! The `loadline` binary; everything is in the library.
+
+fn main() {}

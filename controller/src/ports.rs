@@ -1,0 +1,124 @@
+//! The ports: the few traits by which the shell reaches the world.
+//!
+//! Each has a real adapter (kube, Prometheus) and a thin one over `loadline_chaos::world`, so that the same
+//! tick runs in the operator, in `loadline demo` and in the property tests of the whole tick.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::Arc,
+};
+
+use loadline_crds::{ElasticPolicy, SafetyLever};
+use loadline_policies::{
+    fleet::{Contender, LoadSample, ObjectVersion, TargetProblem},
+    ids::{ClusterId, PolicyKey, Target},
+    now::Now,
+    plan::{Outcome, ScaleAction},
+    reading::Observed,
+};
+
+/// Reads the time.
+pub trait Clock: Send + Sync {
+    /// Wall time and a monotonic reading that counts suspend.
+    fn now(&self) -> Now;
+}
+
+/// Reads the objects of the fleet from memory (watch caches); never blocks on the network.
+pub trait FleetSource: Send + Sync {
+    /// Everything that is seen now.
+    fn objects(&self) -> Objects;
+}
+
+/// Reads load and triggers. Asks for all policies at once, so that an adapter can group its queries.
+pub trait Telemetry: Send + Sync {
+    /// One answer for each ask; what could not be read is a doubt in the answer, never an error of the whole.
+    fn read(&self, asks: &[LoadAsk], now: Now) -> impl Future<Output = Readings> + Send;
+}
+
+/// Writes replicas.
+pub trait Actuator: Send + Sync {
+    /// Sets the replicas of one target, if the world is still as it was when it was decided.
+    fn scale(&self, action: &ScaleAction) -> impl Future<Output = Outcome> + Send;
+}
+
+/// The objects of the fleet at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Objects {
+    /// All policies that could be parsed as objects.
+    pub policies: Vec<Arc<ElasticPolicy>>,
+    /// Objects in the API server that are not of the schema (made before a CRD change): named, not fatal.
+    pub malformed: BTreeMap<PolicyKey, String>,
+    /// The lever, if one exists.
+    pub lever: Option<Arc<SafetyLever>>,
+    /// What is seen of each target that a policy names, per cluster.
+    pub targets: HashMap<(ClusterId, Target), Result<TargetView, TargetProblem>>,
+    /// Other scalers (HPA, ScaledObject) by the target that they scale.
+    pub contenders: HashMap<Target, Vec<Contender>>,
+}
+
+/// A scale target as the API server shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetView {
+    /// `spec.replicas`.
+    pub wanted: u32,
+    /// Replicas that exist.
+    pub current: u32,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// Whether a roll-out is under way.
+    pub rolling_out: bool,
+    /// UID and resourceVersion.
+    pub version: ObjectVersion,
+}
+
+/// What one policy needs to know about its load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadAsk {
+    /// Who asks.
+    pub policy: PolicyKey,
+    /// The workload.
+    pub target: Target,
+    /// Name of the telemetry profile.
+    pub profile: String,
+    /// How this workload's series are found; the profile's own way when empty.
+    pub selector: SeriesSelector,
+    /// Whether rates by endpoint are needed.
+    pub endpoints: bool,
+    /// Ready replicas by cluster: who is expected to report, and where.
+    pub expected: BTreeMap<ClusterId, u32>,
+    /// The policy's own queries, by trigger name.
+    pub triggers: BTreeMap<String, String>,
+}
+
+/// How a workload's series are found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SeriesSelector {
+    /// As the profile says.
+    #[default]
+    Profile,
+    /// Series with all these labels; each must be one that the profile groups by.
+    Labels(BTreeMap<String, String>),
+    /// Series of this route.
+    Route(String),
+    /// Series of this service.
+    Service(String),
+}
+
+/// The answers to all asks of a tick.
+#[derive(Debug, Clone, Default)]
+pub struct Readings {
+    /// Load by policy and cluster.
+    pub loads: HashMap<(PolicyKey, ClusterId), LoadReading>,
+    /// Triggers by policy and trigger name.
+    pub triggers: HashMap<(PolicyKey, String), Observed<f64>>,
+}
+
+/// The load of one workload in one cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadReading {
+    /// Over the long window.
+    pub steady: Observed<LoadSample>,
+    /// Over the short window, where there is one.
+    pub burst: Option<Observed<LoadSample>>,
+}

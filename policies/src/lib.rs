@@ -1,0 +1,20 @@
+//! The pure core: every decision of Loadline, as a synchronous function of
+//! (observations, policies, memory, now).
+//!
+//! ```text
+//! Fleet (what is seen, age-stamped) ─┐
+//! Memory (what must be remembered) ──┼─> load -> desired -> behaviour -> placement -> Plan<Proposed>
+//! Now (wall and monotonic time) ─────┘                                    (actions, decisions, reasons)
+//! ```
+//!
+//! Nothing here does I/O, reads a clock or draws randomness, so that every decision can be replayed,
+//! simulated, property-tested and explained. The crate knows neither Kubernetes' types nor Prometheus'.
+
+pub mod fleet;
+pub mod ids;
+pub mod memory;
+pub mod now;
+pub mod plan;
+pub mod policy;
+pub mod reading;
+pub mod reason;
