@@ -1,1 +1,3 @@
+//! Starts and stops the local clusters.
+
 fn main() {}
