@@ -1,5 +1,7 @@
 //! The house keeps its shape: who may import whom, how long a file may be, what the core may not know.
 
+#![expect(clippy::expect_used, reason = "a test says what it needs by panicking")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
