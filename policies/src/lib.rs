@@ -10,8 +10,11 @@
 //! Nothing here does I/O, reads a clock or draws randomness, so that every decision can be replayed,
 //! simulated, property-tested and explained. The crate knows neither Kubernetes' types nor Prometheus'.
 
+pub mod capacity;
 pub mod fleet;
 pub mod ids;
+pub mod latency;
+pub mod load;
 pub mod memory;
 pub mod now;
 pub mod plan;

@@ -1,0 +1,18 @@
+//! Load: from what was read of a workload to the weighted demand that it is sized by.
+//!
+//! ```text
+//! per cluster                                    over all clusters
+//! (le, rate) pairs -> Histogram ┐
+//! endpoint rates ───────────────┼─> weigh ──┬─> sum ─> κ guard ─> up    silent replicas count as zero
+//! arrivals, backlog ────────────┘           │      └───────────> down  silent and unready: fully loaded
+//! short window ─────────────────────────────┴─> 3 σ of Poisson ─> burst  may only raise
+//! latency quantile of the merged histograms ────> latency term
+//! ```
+//!
+//! Doubt is asymmetric: what is certain may raise the demand, and any doubt at all forbids to lower it.
+
+mod assess;
+pub mod histogram;
+pub mod weighted;
+
+pub use assess::{Assessment, assess};
