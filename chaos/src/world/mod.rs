@@ -1,0 +1,3 @@
+//! The simulated fleet: services, clusters, traffic and telemetry that lies, all moved by one seed.
+
+pub mod service;
