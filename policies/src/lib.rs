@@ -11,6 +11,7 @@
 //! simulated, property-tested and explained. The crate knows neither Kubernetes' types nor Prometheus'.
 
 pub mod capacity;
+pub mod desired;
 pub mod fleet;
 pub mod ids;
 pub mod latency;

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
     ids::{ClusterId, PolicyKey},
-    now::Mono,
+    now::{Mono, Now},
+    plan::{Action, Applied, Outcome, Plan, ScaleAction},
 };
 
 /// The memory of the whole fleet, by policy.
@@ -24,8 +26,12 @@ pub struct PolicyMemory {
     /// When this process first judged the policy: a stabilisation window that began before is not known,
     /// so nothing is removed until one full window has been seen.
     pub first_seen: Option<Mono>,
-    /// Recent recommendations before stabilisation, oldest first.
-    pub recommendations: VecDeque<Recommendation>,
+    /// Recent recommendations that can still be the highest of the down window: oldest first, replicas
+    /// strictly falling. Kept by `behaviour::stabilise`.
+    pub highs: VecDeque<Recommendation>,
+    /// Recent recommendations that can still be the lowest of the up window: oldest first, replicas strictly
+    /// rising. Kept by `behaviour::stabilise`.
+    pub lows: VecDeque<Recommendation>,
     /// Recent changes of the total that were written, oldest first.
     pub changes: VecDeque<Change>,
     /// Mean weight per request learned at healthy latency, for the κ guard.
@@ -34,12 +40,18 @@ pub struct PolicyMemory {
     pub no_data_since: Option<Mono>,
     /// Since when the activation signal is at or under its threshold.
     pub idle_since: Option<Mono>,
-    /// What we last wrote or saw as wanted, per cluster: a difference is somebody else's write.
+    /// What we last wrote or accepted as wanted, per cluster: a difference is somebody else's write.
     pub last_wanted: BTreeMap<ClusterId, u32>,
+    /// Our own writes that the watch has not shown yet, per cluster.
+    pub in_flight: BTreeMap<ClusterId, InFlight>,
+    /// Foreign values below [`Self::last_wanted`] that are being restored, per cluster; each counts once.
+    pub restoring: BTreeMap<ClusterId, u32>,
     /// Foreign changes of `spec.replicas`, oldest first.
     pub foreign: VecDeque<Mono>,
     /// A person's `kubectl scale` up: a floor until it ends.
     pub person_floor: Option<PersonFloor>,
+    /// When each schedule starts next and last started, so that cron is not searched every tick.
+    pub schedules: Vec<ScheduleEdges>,
     /// The latency term's try: whether more replicas helped.
     pub latency: Option<LatencyTry>,
 }
@@ -60,6 +72,36 @@ pub struct Change {
     pub at: Mono,
     /// Replicas added (positive) or removed (negative).
     pub delta: i64,
+}
+
+/// A write of ours between apply and the watch event that shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InFlight {
+    /// When it was decided.
+    pub at: Mono,
+    /// Replicas before.
+    pub from: u32,
+    /// Replicas written.
+    pub to: u32,
+    /// The resourceVersion that it was written on: while the watch still shows it, the write is not seen.
+    pub resource_version: String,
+    /// Whether the API server confirmed it; a write that failed on the way may or may not have arrived.
+    pub confirmed: bool,
+}
+
+/// The edges of one schedule around a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScheduleEdges {
+    /// Generation of the policy that this was computed for.
+    pub generation: i64,
+    /// Valid from this moment.
+    pub from: Timestamp,
+    /// Valid until this moment.
+    pub until: Timestamp,
+    /// The last start at or before `from`, if there was one.
+    pub previous: Option<Timestamp>,
+    /// The next start, if there is one.
+    pub next: Option<Timestamp>,
 }
 
 /// Mean weight per request at healthy latency.
@@ -91,4 +133,58 @@ pub struct LatencyTry {
     pub ready: u32,
     /// Whether +25 % replicas were seen to bring nothing.
     pub futile: bool,
+}
+
+/// Remembers which actions of a plan were written.
+///
+/// Call it once for each applied plan: rate rules, dwells and the detection of foreign writes live from it.
+pub fn record(memory: &mut Memory, plan: &Plan<Applied>) {
+    for applied in &plan.actions {
+        let Action::Scale(action) = &applied.action;
+        let Some(policy) = memory.policies.get_mut(&action.policy) else { continue };
+        match &applied.outcome {
+            Outcome::Done => {
+                record_change(policy, plan.at.mono, delta(action));
+                policy.last_wanted.insert(action.cluster.clone(), action.to);
+                policy.restoring.remove(&action.cluster);
+                policy.in_flight.insert(action.cluster.clone(), in_flight(action, plan.at.mono, true));
+            }
+            Outcome::Failed(_) => {
+                policy.in_flight.insert(action.cluster.clone(), in_flight(action, plan.at.mono, false));
+            }
+            Outcome::Skipped(_) | Outcome::Refused(_) => {}
+        }
+    }
+}
+
+/// Takes the recent changes of status into the memory of a policy after a restart.
+///
+/// `changes` are `(when, replicas added or removed)` in any order. A time in the future counts as now, and a
+/// time before the monotonic clock's origin as the origin, so that no rate rule or dwell is ever shortened.
+pub fn restore(memory: &mut PolicyMemory, changes: &[(Timestamp, i64)], now: Now) {
+    let kept = changes.iter().map(|&(at, delta)| Change { at: now.mono_of(at), delta });
+    memory.changes = kept.chain(memory.changes.drain(..)).collect();
+    memory.changes.make_contiguous().sort_by_key(|change| change.at);
+}
+
+/// Adds a change of the total. Changes of one plan (one per cluster) are one change, as their sum.
+pub(crate) fn record_change(memory: &mut PolicyMemory, at: Mono, delta: i64) {
+    match memory.changes.back_mut() {
+        Some(last) if last.at == at => last.delta = last.delta.saturating_add(delta),
+        _ => memory.changes.push_back(Change { at, delta }),
+    }
+}
+
+fn delta(action: &ScaleAction) -> i64 {
+    i64::from(action.to) - i64::from(action.from)
+}
+
+fn in_flight(action: &ScaleAction, at: Mono, confirmed: bool) -> InFlight {
+    InFlight {
+        at,
+        from: action.from,
+        to: action.to,
+        resource_version: action.version.resource_version.clone(),
+        confirmed,
+    }
 }

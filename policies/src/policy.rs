@@ -195,6 +195,8 @@ pub struct Formula {
     pub source: String,
     /// The compiled program.
     pub program: cel::Program,
+    /// Names of the triggers that it reads as `values.<name>`; each must be a trigger of the same policy.
+    pub reads: std::collections::BTreeSet<String>,
 }
 
 /// How fast replicas may change: HPA v2's shape and meaning.
@@ -215,8 +217,9 @@ pub struct Rules {
     pub policies: Vec<RateRule>,
     /// Which of the rate rules counts.
     pub select: Select,
-    /// Relative change that is too small to act on, 0.1 for 10 %.
-    pub tolerance: f64,
+    /// Relative change that is too small to act on, 0.1 for 10 %. `None` when the user said nothing: triggers
+    /// then use HPA's 10 %, and the load none, because the redundancy band is its tolerance.
+    pub tolerance: Option<f64>,
     /// At most this many replicas in one write.
     pub max_step: Option<u32>,
     /// At least this long between two writes of this direction.
