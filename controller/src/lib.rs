@@ -8,4 +8,6 @@
 //! report/    status, conditions, Events, metrics, view   (I/O)
 //! ```
 
+pub mod cli;
 pub mod ports;
+pub mod telemetry;

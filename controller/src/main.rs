@@ -1,3 +1,11 @@
 //! The `loadline` binary; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // reqwest and kube share one TLS provider; the only error is that one is installed already.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("loadline: a TLS provider was installed before main; going on with that one");
+    }
+    loadline_controller::cli::main()
+}
