@@ -108,9 +108,7 @@ fn complain(error: &(dyn Error + 'static)) {
 
 /// Whether the reader of our output went away (`loadline … | head`), which is not our failure.
 fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
