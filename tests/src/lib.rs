@@ -1,1 +1,20 @@
-//! .
+//! The rig: real Kubernetes control planes, a real Prometheus and a real Alertmanager on one machine, without
+//! containers, and what the end-to-end tests need around them.
+//!
+//! ```text
+//! binaries    kube-apiserver, etcd, kwok, helm …: found, or built once by Go into a cache
+//! run_dir     the folder of one run, and the reaper that ends everything that lives in it
+//! cluster     a Kubernetes cluster with fake nodes; its API server can be paused, killed and restarted
+//! emulator    gives the pods of those clusters load and latency, and serves their metrics
+//! prometheus  scrapes the emulator                 proxy      faults on the way to either of them
+//! operator    the real `loadline run`              up         all of it for a person: `cargo rig up`
+//! ```
+//!
+//! Linux only: it reads `/proc`.
+
+pub mod binaries;
+pub mod cluster;
+pub mod ports;
+pub mod process;
+pub mod run_dir;
+pub mod wait;
