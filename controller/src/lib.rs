@@ -11,3 +11,4 @@
 pub mod cli;
 pub mod ports;
 pub mod telemetry;
+pub mod translate;

@@ -133,9 +133,26 @@ pub struct Weights {
 #[serde(rename_all = "camelCase")]
 pub struct LatencyWeights {
     /// Borders between sections, ascending.
+    #[serde(default = "cudgx_cuts")]
     pub cuts: Vec<ApiDuration>,
     /// Weight of a request in each section: one more than cuts.
+    #[serde(default = "cudgx_factors")]
     pub factors: Vec<f64>,
+}
+
+/// The cuts of CudgX, which `cudgx_factors` belong to.
+fn cudgx_cuts() -> Vec<ApiDuration> {
+    [10, 50, 100, 500].map(|ms| ApiDuration(std::time::Duration::from_millis(ms))).to_vec()
+}
+
+fn cudgx_factors() -> Vec<f64> {
+    vec![0.1, 0.5, 2.0, 4.0, 8.0]
+}
+
+impl Default for LatencyWeights {
+    fn default() -> Self {
+        Self { cuts: cudgx_cuts(), factors: cudgx_factors() }
+    }
 }
 
 /// The promise to the users.

@@ -1,0 +1,206 @@
+//! The fleet: parsed policies joined with what is seen of their targets and their load.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use loadline_crds::SafetyLever;
+use loadline_policies::{
+    fleet::{
+        Cluster, ClusterState, Contender, Fleet, Freeze, Instance, InvalidPolicy, TargetProblem, Workload,
+    },
+    ids::{ClusterId, PolicyKey, Target},
+    now::Now,
+    policy::{ActivationSignal, Mode, Policy, Weights},
+    reading::Doubt,
+};
+
+use super::{
+    complaint::{Complaint, Complaints},
+    profiles::KnownProfiles,
+    translator::{Entry, Translator},
+};
+use crate::ports::{LoadReading, Objects, Readings, TargetView};
+
+impl Translator {
+    /// One consistent, typed, age-stamped snapshot.
+    ///
+    /// `objects` must be those of the last [`Translator::refresh`].
+    #[must_use]
+    pub fn fleet(&self, objects: &Objects, readings: &Readings, profiles: &KnownProfiles, now: Now) -> Fleet {
+        let ids = cluster_ids(objects);
+        let writers = self.writers();
+        let mut workloads = BTreeMap::new();
+        let mut invalid: BTreeMap<PolicyKey, InvalidPolicy> = objects
+            .malformed
+            .iter()
+            .map(|(key, problem)| {
+                let complaint = format!("the object is not of the schema: {problem}; apply it again");
+                (key.clone(), InvalidPolicy { generation: 0, complaints: vec![complaint] })
+            })
+            .collect();
+        for (key, entry) in &self.policies {
+            let complaints = match &entry.parsed {
+                Err(complaints) => complaints.clone(),
+                Ok(parsed) => {
+                    let complaints = against_profile(&parsed.policy, profiles);
+                    if complaints.is_empty() {
+                        let workload = workload(&parsed.policy, objects, readings, &ids, &writers);
+                        workloads.insert(key.clone(), workload);
+                        continue;
+                    }
+                    complaints
+                }
+            };
+            invalid.insert(key.clone(), invalid_policy(entry, &complaints));
+        }
+        let clusters = ids.into_iter().map(|id| (id.clone(), cluster(&id, objects))).collect();
+        Fleet { now, freeze: freeze(objects.lever.as_deref(), now), clusters, workloads, invalid }
+    }
+
+    /// The policies that may write, by what they write to.
+    fn writers(&self) -> HashMap<&Target, Vec<&PolicyKey>> {
+        let mut writers: HashMap<&Target, Vec<&PolicyKey>> = HashMap::with_capacity(self.policies.len());
+        for policy in self.policies.values().filter_map(|e| e.parsed.as_ref().ok()).map(|p| &p.policy) {
+            if policy.mode == Mode::Active {
+                writers.entry(&policy.target).or_default().push(&policy.key);
+            }
+        }
+        writers
+    }
+}
+
+/// The clusters that take part: the operator's own, and every one in which a target was looked for.
+pub(super) fn cluster_ids(objects: &Objects) -> BTreeSet<ClusterId> {
+    let mut ids = BTreeSet::from([ClusterId::local()]);
+    for (id, _) in objects.targets.keys() {
+        if !ids.contains(id) {
+            ids.insert(id.clone());
+        }
+    }
+    ids
+}
+
+/// A cluster of which no target was seen yet is dark; one without targets has nothing to be dark about.
+fn cluster(id: &ClusterId, objects: &Objects) -> Cluster {
+    let mut views = objects.targets.iter().filter(|((cluster, _), _)| cluster == id).map(|(_, view)| view);
+    let unseen = |view: &Result<TargetView, TargetProblem>| matches!(view, Err(TargetProblem::NotYetSeen));
+    let dark = views.next().is_some_and(|first| unseen(first) && views.all(unseen));
+    Cluster { state: if dark { ClusterState::Dark } else { ClusterState::Healthy } }
+}
+
+/// Whether the lever holds automation at `now`, and why.
+#[must_use]
+pub fn freeze(lever: Option<&SafetyLever>, now: Now) -> Option<Freeze> {
+    let spec = &lever?.spec;
+    let holds = spec.freeze && spec.expires_at.as_ref().is_none_or(|until| now.wall < until.0);
+    holds.then(|| Freeze { reason: spec.reason.clone() })
+}
+
+fn workload(
+    policy: &Policy,
+    objects: &Objects,
+    readings: &Readings,
+    clusters: &BTreeSet<ClusterId>,
+    writers: &HashMap<&Target, Vec<&PolicyKey>>,
+) -> Workload {
+    let mut instances = BTreeMap::new();
+    for id in clusters {
+        let seen = objects.targets.get(&(id.clone(), policy.target.clone()));
+        let instance = match seen {
+            Some(Ok(view)) => Ok(instance(view, readings.loads.get(&(policy.key.clone(), id.clone())))),
+            Some(Err(problem)) => Err(problem.clone()),
+            // Nobody looked for it there: only at home is that worth a word.
+            None if *id == ClusterId::local() => Err(TargetProblem::NotYetSeen),
+            None => continue,
+        };
+        instances.insert(id.clone(), instance);
+    }
+    let triggers = policy
+        .triggers
+        .iter()
+        .map(|t| {
+            let read = readings.triggers.get(&(policy.key.clone(), t.name.clone())).cloned();
+            (t.name.clone(), read.unwrap_or(Err(Doubt::NotYetRead)))
+        })
+        .collect();
+    Workload { contenders: contenders(policy, objects, writers), policy: policy.clone(), instances, triggers }
+}
+
+fn instance(view: &TargetView, reading: Option<&LoadReading>) -> Instance {
+    Instance {
+        wanted: view.wanted,
+        current: view.current,
+        ready: view.ready,
+        rolling_out: view.rolling_out,
+        version: view.version.clone(),
+        load: reading.map_or(Err(Doubt::NotYetRead), |r| r.steady.clone()),
+        burst: reading.and_then(|r| r.burst.clone()),
+    }
+}
+
+/// Everybody else who writes to the target. A policy that only observes or recommends contends with nobody,
+/// so that a new policy can be tried beside the scaler that is to be replaced.
+fn contenders(
+    policy: &Policy,
+    objects: &Objects,
+    writers: &HashMap<&Target, Vec<&PolicyKey>>,
+) -> Vec<Contender> {
+    let mut contenders = objects.contenders.get(&policy.target).cloned().unwrap_or_default();
+    let others = writers.get(&policy.target).into_iter().flatten().filter(|key| ***key != policy.key);
+    contenders
+        .extend(others.map(|key| Contender { kind: "ElasticPolicy".to_owned(), name: key.name.to_string() }));
+    contenders.sort();
+    contenders.dedup();
+    contenders
+}
+
+fn invalid_policy(entry: &Entry, complaints: &[Complaint]) -> InvalidPolicy {
+    InvalidPolicy {
+        generation: entry.object.metadata.generation.unwrap_or_default(),
+        complaints: complaints.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// What the policy wants of its profile and the profile cannot give.
+pub(crate) fn against_profile(policy: &Policy, profiles: &KnownProfiles) -> Vec<Complaint> {
+    let mut c = Complaints::default();
+    let name = &policy.load.profile;
+    let Some(facts) = profiles.get(name) else {
+        c.add::<()>(
+            "spec.load.profile",
+            format!("there is no telemetry profile {name:?}"),
+            format!("name one of these, or add it to the operator's configuration: {}", profiles.listed()),
+        );
+        return c.into_vec();
+    };
+    if !facts.histogram && matches!(policy.load.weights, Weights::Latency(_)) {
+        c.add::<()>(
+            "spec.load.weights.latency",
+            format!("the profile {name:?} has no latency histogram"),
+            "remove the weights, or name a profile with one",
+        );
+    }
+    if !facts.histogram && policy.objective.is_some() {
+        c.add::<()>(
+            "spec.objective.latency",
+            format!("the profile {name:?} has no latency histogram"),
+            "remove the objective, or name a profile with one",
+        );
+    }
+    if !facts.endpoints && matches!(policy.load.weights, Weights::Endpoints(_)) {
+        c.add::<()>(
+            "spec.load.weights.endpoints",
+            format!("the profile {name:?} does not tell endpoints apart"),
+            "remove the weights, or name a profile that does",
+        );
+    }
+    let by_load = policy.activation.as_ref().is_some_and(|a| a.signal == ActivationSignal::Load);
+    if by_load && policy.bounds.min == 0 && !facts.outlives_workload {
+        c.add::<()>(
+            "spec.activation",
+            format!("the series of the profile {name:?} end with the last replica, so they cannot wake it"),
+            "name a trigger whose series exist without the workload, use a gateway or queue profile, \
+             or set spec.bounds.min to 1",
+        );
+    }
+    c.into_vec()
+}

@@ -1,0 +1,37 @@
+//! Translate: custom resources to domain values. Parse, don't validate.
+//!
+//! ```text
+//! Objects ── Translator::refresh ──> parsed policies (cached by identity, UID, generation, annotations)
+//!                                      │                       │
+//!                                      ├─ asks ──> LoadAsk ──> telemetry ──> Readings
+//!                                      └─ fleet(Readings, profiles, now) ──> Fleet
+//! ```
+//!
+//! Everything here is pure. What leaves this room is valid by construction; what could not be parsed leaves
+//! it as [`InvalidPolicy`](loadline_policies::fleet::InvalidPolicy) with every complaint, and stands in
+//! nobody else's way.
+
+mod activation;
+mod asks;
+mod behaviour;
+mod complaint;
+mod fleet;
+mod load;
+mod numbers;
+mod pause;
+mod policy;
+mod profiles;
+mod schedules;
+mod translator;
+mod triggers;
+
+pub use complaint::{Complaint, Complaints};
+pub use fleet::freeze;
+pub use pause::ANNOTATIONS;
+pub use policy::policy;
+pub use profiles::{KnownProfiles, ProfileFacts};
+pub use translator::Translator;
+
+/// Most replicas that a policy may name anywhere: the pods that a Kubernetes cluster is built for are
+/// 150,000, so a larger number is a slip of the keyboard.
+pub const MAX_REPLICAS: u32 = 100_000;

@@ -1,0 +1,311 @@
+//! From custom resources to domain values: what an SRE writes, and what the decisions get to see.
+
+use std::{sync::Arc, time::Duration};
+
+use loadline_controller::{
+    ports::{LoadReading, Objects, Readings, SeriesSelector, TargetView},
+    translate::{KnownProfiles, ProfileFacts, Translator, policy},
+};
+use loadline_crds::{ElasticPolicy, SafetyLever};
+use loadline_policies::{
+    fleet::{ClusterState, Contender, Fleet, LoadSample, ObjectVersion, TargetProblem},
+    ids::{ClusterId, PolicyKey, Target},
+    now::Now,
+    policy::{LatencyWeights, Mode, PerReplica, Weights},
+    reading::{Doubt, Reading},
+};
+
+/// The shortest useful policy, with `extra` lines in its spec.
+fn cr(name: &str, target: &str, extra: &str) -> ElasticPolicy {
+    let yaml = format!(
+        "
+apiVersion: loadline.dev/v1alpha1
+kind: ElasticPolicy
+metadata: {{name: {name}, namespace: shop, uid: uid-of-{name}, generation: 3}}
+spec:
+  target: {{apiVersion: apps/v1, kind: Deployment, name: {target}}}
+  bounds: {{min: 3, max: 400}}
+  load: {{profile: otel-http}}
+{extra}"
+    );
+    serde_yaml::from_str(&yaml).unwrap_or_else(|e| panic!("{e}: {yaml}"))
+}
+
+fn complaints(cr: &ElasticPolicy) -> Vec<String> {
+    policy(cr).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+fn profiles() -> KnownProfiles {
+    let facts = |outlives_workload| ProfileFacts { histogram: true, endpoints: true, outlives_workload };
+    [("otel-http".to_owned(), facts(false)), ("gateway".to_owned(), facts(true))].into_iter().collect()
+}
+
+fn at(wall: &str) -> Now {
+    Now::new(wall.parse().unwrap(), Duration::from_secs(1_000))
+}
+
+fn now() -> Now {
+    at("2026-03-01T12:00:00Z")
+}
+
+fn key(name: &str) -> PolicyKey {
+    PolicyKey::new("shop", name)
+}
+
+fn deployment(name: &str) -> Target {
+    Target::new("apps/v1", "Deployment", "shop", name)
+}
+
+fn objects(policies: Vec<ElasticPolicy>) -> Objects {
+    Objects { policies: policies.into_iter().map(Arc::new).collect(), ..Objects::default() }
+}
+
+fn view(ready: u32) -> TargetView {
+    let version = ObjectVersion { uid: "u".into(), resource_version: "7".into() };
+    TargetView { wanted: ready, current: ready, ready, rolling_out: false, version }
+}
+
+fn fleet(objects: &Objects, readings: &Readings) -> Fleet {
+    Translator::of(objects).fleet(objects, readings, &profiles(), now())
+}
+
+#[test]
+fn the_shortest_policy_gets_what_a_careful_sre_would_choose() {
+    let p = policy(&cr("checkout", "checkout-v2", "")).unwrap();
+
+    assert_eq!(p.key, key("checkout"));
+    assert_eq!(p.target, deployment("checkout-v2"));
+    assert_eq!((p.mode, p.generation, p.uid.as_str()), (Mode::Active, 3, "uid-of-checkout"));
+    assert_eq!(p.load.weights, Weights::Plain);
+    assert_eq!(p.capacity.per_replica, PerReplica::Learned);
+    assert_eq!((p.capacity.redundancy.min, p.capacity.redundancy.max), (1.1, 1.6));
+    assert_eq!(p.behaviour.down.stabilization_window, Duration::from_mins(5));
+    assert_eq!(p.fallback.after, Duration::from_mins(3));
+}
+
+#[test]
+fn latency_weights_without_cuts_are_those_of_cudgx() {
+    let extra = "  capacity: {perReplica: \"12.5\"}";
+    let yaml = serde_yaml::to_string(&cr("a", "a", extra)).unwrap();
+    let cr: ElasticPolicy = serde_yaml::from_str(
+        &yaml.replace("profile: otel-http", "profile: otel-http\n    weights: {latency: {}}"),
+    )
+    .unwrap();
+
+    let p = policy(&cr).unwrap();
+
+    assert_eq!(p.load.weights, Weights::Latency(LatencyWeights::default()));
+    assert_eq!(p.capacity.per_replica, PerReplica::Declared(12.5));
+}
+
+#[test]
+fn every_complaint_is_heard_at_once() {
+    let heard = complaints(&cr(
+        "a",
+        "a",
+        "  capacity: {perReplica: none, redundancy: {min: 0.9, max: 0.5}}
+  objective: {latency: {quantile: 99, target: 250ms}}
+  schedules: [{name: lunch, start: noon, duration: 2h, timeZone: Mars/Olympus, min: 4000}]
+  triggers:
+  - {name: backlog, query: \"sum(lag\", perReplica: 200}
+  - {name: backlog, query: \"rate(lag[1m])\", perReplica: 200, target: 5}
+  - {name: range, query: \"lag[5m]\", target: 5}
+  fallback: {policy: AtLeast}
+  activation: {trigger: nobody}",
+    ));
+
+    let paths: Vec<&str> = heard.iter().map(|c| c.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        paths,
+        [
+            "spec.objective.latency.quantile",
+            "spec.capacity.perReplica",
+            "spec.capacity.redundancy",
+            "spec.schedules[0].start",
+            "spec.schedules[0].timeZone",
+            "spec.schedules[0].min",
+            "spec.triggers[1].name",
+            "spec.triggers[0].query",
+            "spec.triggers[1]",
+            "spec.triggers[2].query",
+            "spec.fallback.replicas",
+            "spec.activation.trigger",
+        ],
+        "{heard:#?}"
+    );
+}
+
+#[test]
+fn a_broken_policy_stands_in_nobody_elses_way() {
+    let mut objects = objects(vec![
+        cr("good", "good", ""),
+        cr("bad", "bad", "  objective: {latency: {quantile: 2, target: 1s}}"),
+    ]);
+    objects.malformed.insert(key("ancient"), "missing field `bounds`".into());
+
+    let fleet = fleet(&objects, &Readings::default());
+
+    assert_eq!(fleet.workloads.keys().collect::<Vec<_>>(), [&key("good")]);
+    assert_eq!(fleet.invalid.keys().collect::<Vec<_>>(), [&key("ancient"), &key("bad")]);
+    assert_eq!(fleet.invalid[&key("bad")].generation, 3);
+    assert!(fleet.invalid[&key("ancient")].complaints[0].contains("missing field `bounds`"));
+}
+
+#[test]
+fn an_unknown_profile_is_answered_with_the_known_ones() {
+    let mut wrong = cr("a", "a", "");
+    wrong.spec.load.profile = "otlp".into();
+
+    let fleet = fleet(&objects(vec![wrong]), &Readings::default());
+
+    let complaint = &fleet.invalid[&key("a")].complaints[0];
+    assert!(
+        complaint.starts_with("spec.load.profile: ") && complaint.ends_with("gateway, otel-http"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn zero_needs_series_that_outlive_the_workload() {
+    let zero = |profile: &str| {
+        let mut cr = cr("a", "a", "  activation: {}");
+        (cr.spec.bounds.min, cr.spec.load.profile) = (0, profile.to_owned());
+        objects(vec![cr])
+    };
+
+    assert!(fleet(&zero("otel-http"), &Readings::default()).invalid.contains_key(&key("a")));
+    assert!(fleet(&zero("gateway"), &Readings::default()).workloads.contains_key(&key("a")));
+}
+
+#[test]
+fn policies_that_write_to_one_target_are_contenders_of_each_other() {
+    // Given two active policies and a careful one that only recommends, on one target with an HPA.
+    let mut objects = objects(vec![
+        cr("a", "web", ""),
+        cr("b", "web", ""),
+        cr("c", "web", "  mode: Recommend"),
+        cr("d", "db", ""),
+    ]);
+    let hpa = Contender { kind: "HorizontalPodAutoscaler".into(), name: "web".into() };
+    objects.contenders.insert(deployment("web"), vec![hpa.clone()]);
+
+    let fleet = fleet(&objects, &Readings::default());
+
+    // Then each hears of all others that write, and of no one else.
+    let policy = |name: &str| Contender { kind: "ElasticPolicy".into(), name: name.into() };
+    let heard = |name: &str| fleet.workloads[&key(name)].contenders.clone();
+    assert_eq!(heard("a"), [policy("b"), hpa.clone()]);
+    assert_eq!(heard("b"), [policy("a"), hpa.clone()]);
+    assert_eq!(heard("c"), [policy("a"), policy("b"), hpa]);
+    assert_eq!(heard("d"), []);
+}
+
+#[test]
+fn what_was_not_read_is_a_doubt_and_what_was_not_seen_a_problem() {
+    let triggers = "  triggers: [{name: backlog, query: lag, perReplica: 200}]";
+    let mut objects = objects(vec![cr("seen", "seen", triggers), cr("unseen", "unseen", "")]);
+    objects.targets.insert((ClusterId::local(), deployment("seen")), Ok(view(4)));
+    let mut readings = Readings::default();
+
+    let before = fleet(&objects, &readings);
+    let sample = LoadSample {
+        window: Duration::from_mins(1),
+        histogram: None,
+        endpoints: std::collections::BTreeMap::new(),
+        requests: 50.0,
+        backlog: None,
+    };
+    let steady = Ok(Reading::complete(sample, now().wall));
+    readings
+        .loads
+        .insert((key("seen"), ClusterId::local()), LoadReading { steady: steady.clone(), burst: None });
+    readings.triggers.insert((key("seen"), "backlog".into()), Err(Doubt::TimedOut));
+    let after = fleet(&objects, &readings);
+
+    let instance =
+        |fleet: &Fleet| fleet.workloads[&key("seen")].instances[&ClusterId::local()].clone().unwrap();
+    assert_eq!(instance(&before).load, Err(Doubt::NotYetRead));
+    assert_eq!(before.workloads[&key("seen")].triggers["backlog"], Err(Doubt::NotYetRead));
+    assert_eq!(instance(&after).load, steady);
+    assert_eq!(instance(&after).ready, 4);
+    assert_eq!(after.workloads[&key("seen")].triggers["backlog"], Err(Doubt::TimedOut));
+    let unseen = &after.workloads[&key("unseen")].instances[&ClusterId::local()];
+    assert_eq!(unseen.as_ref().unwrap_err(), &TargetProblem::NotYetSeen);
+    assert_eq!(after.clusters[&ClusterId::local()].state, ClusterState::Healthy);
+}
+
+#[test]
+fn a_cluster_of_which_nothing_was_seen_yet_is_dark() {
+    let mut objects = objects(vec![cr("a", "a", "")]);
+    objects.targets.insert((ClusterId::local(), deployment("a")), Err(TargetProblem::NotYetSeen));
+
+    assert_eq!(fleet(&objects, &Readings::default()).clusters[&ClusterId::local()].state, ClusterState::Dark);
+}
+
+#[test]
+fn the_lever_freezes_until_it_expires() {
+    let lever: SafetyLever = serde_yaml::from_str(
+        "
+apiVersion: loadline.dev/v1alpha1
+kind: SafetyLever
+metadata: {name: default}
+spec: {freeze: true, reason: INC-4711, expiresAt: \"2026-03-01T13:00:00Z\"}",
+    )
+    .unwrap();
+    let objects = Objects { lever: Some(Arc::new(lever)), ..Objects::default() };
+    let reason = |wall| {
+        let fleet = Translator::of(&objects).fleet(&objects, &Readings::default(), &profiles(), at(wall));
+        fleet.freeze.map(|f| f.reason)
+    };
+
+    assert_eq!(reason("2026-03-01T12:59:59Z"), Some("INC-4711".to_owned()));
+    assert_eq!(reason("2026-03-01T13:00:00Z"), None);
+}
+
+#[test]
+fn the_telemetry_is_asked_for_valid_policies_only() {
+    let mut by_route = cr("route", "route", "  triggers: [{name: backlog, query: lag, perReplica: 200}]");
+    by_route.spec.load.selector = Some(loadline_crds::elastic_policy::SeriesMatch {
+        labels: None,
+        route: Some("shop/cart".into()),
+        service: None,
+    });
+    let mut objects = objects(vec![by_route, cr("bad", "bad", "  fallback: {policy: Static}")]);
+    objects.targets.insert((ClusterId::local(), deployment("route")), Ok(view(4)));
+
+    let asks = Translator::of(&objects).asks(&objects);
+
+    assert_eq!(asks.len(), 1);
+    assert_eq!(asks[0].policy, key("route"));
+    assert_eq!(asks[0].selector, SeriesSelector::Route("shop/cart".into()));
+    assert_eq!(asks[0].expected, [(ClusterId::local(), 4)].into());
+    assert_eq!(asks[0].triggers, [("backlog".to_owned(), "lag".to_owned())].into());
+}
+
+#[test]
+fn only_what_changed_is_parsed_again() {
+    let mut objects = objects(vec![cr("a", "a", ""), cr("b", "b", ""), cr("c", "c", "")]);
+    let mut translator = Translator::default();
+    assert_eq!(translator.refresh(&objects), 3, "all are new");
+    assert_eq!(translator.refresh(&objects), 0, "nothing changed");
+
+    // A status was written: another object, the same generation.
+    let mut touched = (*objects.policies[0]).clone();
+    touched.metadata.resource_version = Some("99".into());
+    objects.policies[0] = Arc::new(touched.clone());
+    assert_eq!(translator.refresh(&objects), 0, "a status is no input");
+
+    // A person pauses it, and edits another.
+    touched.metadata.annotations = Some([("loadline.dev/paused".to_owned(), "true".to_owned())].into());
+    objects.policies[0] = Arc::new(touched);
+    let mut edited = cr("b", "b", "  mode: Observe");
+    edited.metadata.generation = Some(4);
+    objects.policies[1] = Arc::new(edited);
+    objects.policies.remove(2);
+    assert_eq!(translator.refresh(&objects), 2, "an annotation and a spec are");
+
+    let fleet = translator.fleet(&objects, &Readings::default(), &profiles(), now());
+    assert_eq!(fleet.workloads.len(), 2, "the deleted one is gone");
+    assert!(fleet.workloads[&key("a")].policy.pause.all);
+    assert_eq!(fleet.workloads[&key("b")].policy.mode, Mode::Observe);
+}
