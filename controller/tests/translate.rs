@@ -136,6 +136,24 @@ fn every_complaint_is_heard_at_once() {
 }
 
 #[test]
+fn formulas_are_compiled_and_read_only_triggers_that_exist() {
+    let with = |formula: &str| {
+        cr("a", "a", &format!("  triggers:\n  - {{name: backlog, query: lag, formula: \"{formula}\"}}"))
+    };
+
+    assert!(policy(&with("values.backlog / 200.0 + ready")).is_ok());
+    for (formula, answer) in [
+        ("value / 0.0", "divide"),
+        ("value +", "not a CEL expression"),
+        ("values.traffic / 2.0", "read one of these: backlog"),
+        ("cpu / 2.0", "which does not exist"),
+    ] {
+        let heard = complaints(&with(formula));
+        assert!(heard[0].starts_with("spec.triggers[0].formula: ") && heard[0].contains(answer), "{heard:?}");
+    }
+}
+
+#[test]
 fn a_broken_policy_stands_in_nobody_elses_way() {
     let mut objects = objects(vec![
         cr("good", "good", ""),

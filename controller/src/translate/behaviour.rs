@@ -34,7 +34,7 @@ fn up_defaults() -> Rules {
             RateRule { amount: Amount::Replicas(10), period: PERIOD },
         ],
         select: Select::Max,
-        tolerance: 0.0,
+        tolerance: None,
         max_step: None,
         dwell: Duration::ZERO,
     }
@@ -46,7 +46,7 @@ fn down_defaults() -> Rules {
         stabilization_window: Duration::from_mins(5),
         policies: vec![RateRule { amount: Amount::Percent(100), period: PERIOD }],
         select: Select::Max,
-        tolerance: 0.0,
+        tolerance: None,
         max_step: None,
         dwell: Duration::ZERO,
     }
@@ -81,7 +81,7 @@ fn rules(
     };
     let tolerance = match rules.tolerance {
         None => Some(defaults.tolerance),
-        Some(t) => not_negative(t, &format!("{path}.tolerance"), c),
+        Some(t) => not_negative(t, &format!("{path}.tolerance"), c).map(Some),
     };
     let max_step = match rules.max_step {
         None => Some(defaults.max_step),

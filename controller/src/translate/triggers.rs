@@ -1,7 +1,12 @@
 //! Triggers: the user's own PromQL, and the rule that makes replicas of its value.
 
+use std::sync::Arc;
+
 use loadline_crds::elastic_policy as api;
-use loadline_policies::policy::{Trigger, TriggerRule};
+use loadline_policies::{
+    desired::formula::compile,
+    policy::{Trigger, TriggerRule},
+};
 use promql_parser::parser::{self, value::ValueType};
 
 use super::{
@@ -12,15 +17,16 @@ use super::{
 /// All triggers of a policy.
 pub(super) fn triggers(triggers: &[api::Trigger], c: &mut Complaints) -> Option<Vec<Trigger>> {
     super::policy::unique(triggers.iter().map(|t| t.name.as_str()), "spec.triggers", c);
-    all(triggers.iter().enumerate().map(|(i, t)| trigger(t, &format!("spec.triggers[{i}]"), c)))
+    let names: Vec<&str> = triggers.iter().map(|t| t.name.as_str()).collect();
+    all(triggers.iter().enumerate().map(|(i, t)| trigger(t, &names, &format!("spec.triggers[{i}]"), c)))
 }
 
-fn trigger(t: &api::Trigger, path: &str, c: &mut Complaints) -> Option<Trigger> {
+fn trigger(t: &api::Trigger, names: &[&str], path: &str, c: &mut Complaints) -> Option<Trigger> {
     let query = query(&t.query, &format!("{path}.query"), c);
     let rule = match (t.per_replica, t.target, t.formula.as_deref()) {
         (Some(n), None, None) => positive(n, &format!("{path}.perReplica"), c).map(TriggerRule::PerReplica),
         (None, Some(n), None) => positive(n, &format!("{path}.target"), c).map(TriggerRule::Target),
-        (None, None, Some(source)) => formula(source, &format!("{path}.formula"), c),
+        (None, None, Some(source)) => formula(source, names, &format!("{path}.formula"), c),
         _ => c.add(
             path,
             "exactly one of perReplica, target and formula makes replicas of the value",
@@ -51,10 +57,19 @@ fn query(text: &str, path: &str, c: &mut Complaints) -> Option<()> {
     }
 }
 
-fn formula(source: &str, path: &str, c: &mut Complaints) -> Option<TriggerRule> {
-    c.add(
-        path,
-        format!("the formula {source:?} cannot be compiled by this version"),
-        "use perReplica or target",
-    )
+fn formula(source: &str, names: &[&str], path: &str, c: &mut Complaints) -> Option<TriggerRule> {
+    let formula = match compile(source) {
+        Ok(formula) => formula,
+        Err(e) => {
+            return c.add(path, e.to_string(), "a formula that works: math.ceil(value / 200.0)");
+        }
+    };
+    if let Some(unknown) = formula.reads.iter().find(|read| !names.contains(&read.as_str())) {
+        return c.add(
+            path,
+            format!("values.{unknown} is the value of no trigger of this policy"),
+            format!("read one of these: {}", names.join(", ")),
+        );
+    }
+    Some(TriggerRule::Formula(Arc::new(formula)))
 }
