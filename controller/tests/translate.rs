@@ -1,5 +1,7 @@
 //! From custom resources to domain values: what an SRE writes, and what the decisions get to see.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it needs by panicking")]
+
 use std::{sync::Arc, time::Duration};
 
 use loadline_controller::{
