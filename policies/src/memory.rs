@@ -1,6 +1,9 @@
 //! What must be remembered from tick to tick. What must survive a restart is also kept in status.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -111,6 +114,8 @@ pub struct WeightBaseline {
     pub mean: f64,
     /// When it was last moved.
     pub at: Mono,
+    /// How much healthy time it was learned from: the longer, the slower it moves (see `load::baseline`).
+    pub learned: Duration,
 }
 
 /// A floor that a person set by scaling up by hand.
@@ -122,17 +127,40 @@ pub struct PersonFloor {
     pub until: Mono,
 }
 
-/// The latency term's try.
+/// The latency term's try: more replicas because latency is over its target although the load is not high.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LatencyTry {
     /// When latency was first over its target while utilisation was not high.
     pub since: Mono,
-    /// Latency then, in seconds.
+    /// When this step began, or the factor was last eased.
+    pub at: Mono,
+    /// The worst latency before the replicas of this step were ready, in seconds.
     pub latency: f64,
-    /// Ready replicas then.
-    pub ready: u32,
-    /// Whether +25 % replicas were seen to bring nothing.
-    pub futile: bool,
+    /// The largest share of requests over the target before they were ready, 0 to 1.
+    pub slow: f64,
+    /// Utilisation when this step began.
+    pub utilisation: f64,
+    /// Replicas that this step wants, before rounding up.
+    pub replicas: f64,
+    /// By how much one replica's capacity is taken to be over-estimated at any load.
+    pub factor: f64,
+    /// Never more `replicas` than this in all steps together.
+    pub limit: f64,
+    /// Since when the replicas of this step are ready.
+    pub reached: Option<Mono>,
+    /// Where the try stands.
+    pub phase: TryPhase,
+}
+
+/// Where the latency term's try stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum TryPhase {
+    /// Replicas are being added, to see whether they help.
+    Growing,
+    /// Latency is healthy again: the factor goes back to 1 slowly.
+    Easing,
+    /// +25 % replicas were seen to bring nothing.
+    Futile,
 }
 
 /// Remembers which actions of a plan were written.

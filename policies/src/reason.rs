@@ -73,6 +73,8 @@ pub enum ReasonCode {
     RollingOut,
     /// No baseline of request weight yet: no scale-in.
     NoBaseline,
+    /// Requests weigh more than the guard allows, so the load is under-stated: no scale-in.
+    WeightCapped,
     /// The capacity of one replica is not known.
     CapacityUnknown,
     /// More replicas did not bring better latency.

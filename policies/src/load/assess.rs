@@ -1,18 +1,32 @@
 //! The assessment: what load there is, what of it is certain, and what that allows.
 
+use std::{borrow::Cow, time::Duration};
+
 use serde::Serialize;
 
 use crate::{
     capacity,
-    fleet::{Instance, Workload},
-    latency::LatencyTerm,
-    load::weighted::{Weighed, weigh},
-    memory::PolicyMemory,
+    fleet::{Histogram, Instance, LoadSample, Workload},
+    latency::{self, Evidence, LatencyTerm},
+    load::{
+        baseline, burst,
+        histogram::Quantile,
+        weighted::{Weighed, offered, weigh},
+    },
+    memory::{PolicyMemory, WeightBaseline},
     now::Now,
     plan::Demand,
-    reading::Doubt,
-    reason::Reason,
+    policy::{LatencyObjective, Weights},
+    reading::{Coverage, Doubt, Reading},
+    reason::{Reason, ReasonCode},
 };
+
+/// The largest share of silent replicas that the way down may count as fully loaded; more is a doubt.
+///
+/// One broken exporter in a fleet of many must not keep it large for ever, and counting it as fully loaded is
+/// safe. When more are silent, something common is wrong (a network, an overload that also starves the
+/// metrics), and a silent replica may well bear *more* than it should.
+const MAX_SILENT: f64 = 0.1;
 
 /// What the load of a workload asks for and allows, over all its clusters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,70 +37,276 @@ pub struct Assessment {
     /// Load for sizing down: silent and unready replicas count as fully loaded. `None` when any reading is in
     /// doubt: then nothing may be removed.
     pub down: Option<Demand>,
-    /// A statistically significant burst of the short window, when it is above `up`. It may only raise.
+    /// A statistically significant burst of the short window, where it is above `up`. It may only raise.
     pub burst: Option<Demand>,
     /// Weighted requests per second that one replica bears; `None` while unknown.
     pub per_replica: Option<f64>,
-    /// The measured quantile of the latency objective, in seconds.
+    /// The measured quantile of the latency objective, in seconds. Where it lies above the highest finite
+    /// bound of the histogram, that bound.
     pub latency: Option<f64>,
     /// What latency asks for on top of the load.
     pub latency_term: LatencyTerm,
     /// Why nothing may be removed although every reading is fresh.
     pub no_scale_in: Option<Reason>,
-    /// What is in doubt: the signal (cluster, `burst`, trigger name) and why.
+    /// What is in doubt: the signal (the cluster's name, `burst`, the trigger's name) and why. Any of them
+    /// makes `down` `None`.
     pub doubts: Vec<(String, Doubt)>,
 }
 
-/// Assesses the load of a workload.
+/// A cluster whose steady load was read: fresh, of the right shape, though perhaps not of all replicas.
+struct Certain<'a> {
+    instance: &'a Instance,
+    reading: &'a Reading<LoadSample>,
+    work: Weighed,
+}
+
+/// Assesses the load of a workload, and learns from it what `memory` keeps: the baseline of request weight
+/// and the latency term's try.
+///
+/// Clusters where the target is not seen are left out, with their replicas: that is a problem of the target,
+/// not a doubt about its load.
 #[must_use]
-pub fn assess(workload: &Workload, _memory: &mut PolicyMemory, now: Now) -> Assessment {
-    let per_replica = capacity::per_replica(workload.policy.capacity.per_replica);
-    let weights = &workload.policy.load.weights;
+pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Assessment {
+    let policy = &workload.policy;
+    let weights = &policy.load.weights;
+    let per_replica = capacity::per_replica(policy.capacity.per_replica);
     let mut doubts = Vec::new();
-    let mut up: Option<Demand> = None;
-    let mut full = 0.0;
-    for (cluster, instance) in &workload.instances {
-        let Ok(instance) = instance else { continue };
-        match weighed(instance, weights) {
-            Ok(work) => {
-                let age = instance.load.as_ref().map_or(std::time::Duration::ZERO, |r| r.age(now.wall));
-                up = Some(add(up, work, age));
-                let silent = instance.load.as_ref().map_or(0, |r| r.coverage.silent());
-                let unready = instance.current.saturating_sub(instance.ready);
-                full += f64::from(silent.saturating_add(unready)) * per_replica.unwrap_or(f64::INFINITY);
-            }
-            Err(doubt) => doubts.push((cluster.to_string(), doubt)),
-        }
-    }
+    let certain = read(workload, per_replica, &mut doubts);
+    let known = memory.baseline;
+    let sizing = Sizing { weights, baseline: known.as_ref(), now };
+
+    let up = sizing.demand(certain.iter().map(|c| (c.work, c.reading)));
+    let burst = sizing.burst(workload, &certain, up, &mut doubts);
     for (name, trigger) in &workload.triggers {
         if let Err(doubt) = trigger {
             doubts.push((name.clone(), doubt.clone()));
         }
     }
-    let down = up.filter(|_| doubts.is_empty() && full.is_finite()).map(|d| Demand {
-        weighted: d.weighted + full,
-        raw: d.raw + full,
-        ..d
+    let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, per_replica));
+
+    let measured = policy.objective.and_then(|o| Measured::new(o, &certain));
+    let settled = settled(workload, &certain);
+    if settled && baseline::needed(weights) {
+        learn(policy.objective.as_ref(), measured.as_ref(), &certain, per_replica, memory, now);
+    }
+    let latency_term = policy.objective.map_or(LatencyTerm::NotJudged, |objective| {
+        let evidence = up.zip(per_replica).zip(measured.as_ref()).filter(|_| settled && doubts.is_empty());
+        let evidence = evidence.and_then(|((up, c), m)| {
+            let ready = ready(&certain);
+            let utilisation = capacity::utilisation(up.weighted, c, ready)?;
+            Some(m.evidence(utilisation, ready, policy.capacity.redundancy.min))
+        });
+        latency::judge(&objective, evidence, &mut memory.latency, now.mono)
     });
     Assessment {
         up,
         down,
-        burst: None,
+        burst,
         per_replica,
-        latency: None,
-        latency_term: LatencyTerm::NotJudged,
-        no_scale_in: None,
+        latency: measured.map(|m| m.quantile.seconds),
+        latency_term,
+        no_scale_in: no_scale_in(weights, known.as_ref(), up),
         doubts,
     }
 }
 
-fn weighed(instance: &Instance, weights: &crate::policy::Weights) -> Result<Weighed, Doubt> {
-    instance.load.as_ref().map_err(Clone::clone).and_then(|reading| weigh(&reading.value, weights))
+/// The clusters whose steady load was read; what was not, or not of enough replicas, becomes a doubt.
+fn read<'a>(
+    workload: &'a Workload,
+    per_replica: Option<f64>,
+    doubts: &mut Vec<(String, Doubt)>,
+) -> Vec<Certain<'a>> {
+    let mut certain = Vec::with_capacity(workload.instances.len());
+    for (cluster, instance) in &workload.instances {
+        let Ok(instance) = instance else { continue };
+        let weighed = instance.load.as_ref().map_err(Clone::clone).and_then(|reading| {
+            weigh(&reading.value, &workload.policy.load.weights).map(|work| (reading, work))
+        });
+        match weighed {
+            Ok((reading, work)) => {
+                if too_silent(reading.coverage, per_replica) {
+                    doubts.push((cluster.to_string(), Doubt::Partial(reading.coverage)));
+                }
+                certain.push(Certain { instance, reading, work });
+            }
+            Err(doubt) => doubts.push((cluster.to_string(), doubt)),
+        }
+    }
+    certain
 }
 
-fn add(sum: Option<Demand>, work: Weighed, age: std::time::Duration) -> Demand {
-    let (raw, requests, age) = sum.map_or((work.weighted, work.requests, age), |d| {
-        (d.raw + work.weighted, d.requests + work.requests, d.age.max(age))
-    });
-    Demand { weighted: raw, raw, requests, interpolated: work.share_interpolated(), capped: false, age }
+/// Whether so many replicas are silent that they cannot be counted as fully loaded instead.
+fn too_silent(coverage: Coverage, per_replica: Option<f64>) -> bool {
+    let silent = f64::from(coverage.silent());
+    silent > 0.0 && (per_replica.is_none() || silent > MAX_SILENT * f64::from(coverage.expected))
 }
+
+/// How work becomes demand.
+struct Sizing<'a> {
+    weights: &'a Weights,
+    baseline: Option<&'a WeightBaseline>,
+    now: Now,
+}
+
+impl Sizing<'_> {
+    /// The demand of several clusters, each with the reading that it comes from; `None` of none.
+    fn demand<'r>(&self, parts: impl Iterator<Item = (Weighed, &'r Reading<LoadSample>)>) -> Option<Demand> {
+        let (work, age) = parts
+            .map(|(work, reading)| (work, reading.age(self.now.wall)))
+            .reduce(|(sum, oldest), (work, age)| (sum + work, oldest.max(age)))?;
+        let weighted = baseline::guard(work, self.weights, self.baseline);
+        Some(Demand {
+            weighted,
+            raw: work.weighted,
+            requests: work.requests,
+            interpolated: work.share_interpolated(),
+            capped: weighted < work.weighted,
+            age,
+        })
+    }
+
+    /// The demand of the short window, if it is significantly above the long one's. A cluster without a
+    /// short window takes part with its long one.
+    fn burst(
+        &self,
+        workload: &Workload,
+        certain: &[Certain<'_>],
+        up: Option<Demand>,
+        doubts: &mut Vec<(String, Doubt)>,
+    ) -> Option<Demand> {
+        doubts.extend(burst_doubts(workload));
+        let (mut count, mut expected) = (0.0, 0.0);
+        let mut parts = Vec::with_capacity(certain.len());
+        for c in certain {
+            let short = c.instance.burst.as_ref().and_then(|b| b.as_ref().ok());
+            let short = short.and_then(|s| Some((s, weigh(&s.value, self.weights).ok()?)));
+            if let Some((short, work)) = short {
+                let seconds = short.value.window.as_secs_f64();
+                count += offered(&short.value).unwrap_or(0.0) * seconds;
+                expected += offered(&c.reading.value).unwrap_or(0.0) * seconds;
+                parts.push((work, short));
+            } else {
+                parts.push((c.work, c.reading));
+            }
+        }
+        let demand = self.demand(parts.into_iter())?;
+        (burst::significant(count, expected) && demand.weighted > up?.weighted).then_some(demand)
+    }
+}
+
+/// What is wrong with the short windows.
+fn burst_doubts(workload: &Workload) -> impl Iterator<Item = (String, Doubt)> + '_ {
+    let seen = workload.instances.iter().filter_map(|(id, i)| i.as_ref().ok().map(|i| (id, i)));
+    seen.filter_map(|(cluster, instance)| {
+        let read = instance.burst.as_ref()?.as_ref().map_err(Clone::clone);
+        let doubt = read.and_then(|r| weigh(&r.value, &workload.policy.load.weights)).err()?;
+        let alone = workload.instances.len() == 1;
+        Some((if alone { "burst".to_owned() } else { format!("burst in {cluster}") }, doubt))
+    })
+}
+
+/// The demand on the way down: every silent and every unready replica counts as fully loaded. `None` where
+/// there are such replicas and nobody knows what they bear.
+fn unheard(up: Demand, certain: &[Certain<'_>], per_replica: Option<f64>) -> Option<Demand> {
+    let unheard: u32 = certain
+        .iter()
+        .map(|c| {
+            let unready = c.instance.current.saturating_sub(c.instance.ready);
+            c.reading.coverage.silent().saturating_add(unready)
+        })
+        .fold(0, u32::saturating_add);
+    if unheard == 0 {
+        return Some(up);
+    }
+    let load = f64::from(unheard) * per_replica?;
+    Some(Demand { weighted: up.weighted + load, raw: up.raw + load, ..up })
+}
+
+/// Ready replicas in the clusters whose load is known.
+fn ready(certain: &[Certain<'_>]) -> u32 {
+    certain.iter().map(|c| c.instance.ready).fold(0, u32::saturating_add)
+}
+
+/// Whether the load was read everywhere, of every replica, with no roll-out under way: only then is anything
+/// learned, and latency judged.
+fn settled(workload: &Workload, certain: &[Certain<'_>]) -> bool {
+    let seen = workload.instances.values().flatten().count();
+    seen > 0
+        && certain.len() == seen
+        && certain.iter().all(|c| c.reading.coverage.is_full() && !c.instance.rolling_out)
+}
+
+/// The latency of all clusters together.
+struct Measured {
+    quantile: Quantile,
+    slow: f64,
+    requests: f64,
+    window: Duration,
+}
+
+impl Measured {
+    /// `None` where no cluster has a histogram with requests and a finite bound.
+    fn new(objective: LatencyObjective, certain: &[Certain<'_>]) -> Option<Self> {
+        let samples = || {
+            let timed = |c: &&Certain<'_>| c.reading.value.histogram.is_some();
+            certain.iter().filter(timed).map(|c| &c.reading.value)
+        };
+        let histogram = samples()
+            .filter_map(|s| s.histogram.as_ref().map(Cow::Borrowed))
+            .reduce(|a: Cow<'_, Histogram>, b| Cow::Owned(a.merge(&b)))?;
+        let quantile = histogram.quantile(objective.quantile)?;
+        let slow = 1.0 - histogram.at_or_under(objective.target.as_secs_f64()) / histogram.total();
+        let count =
+            |s: &LoadSample| s.histogram.as_ref().map_or(0.0, Histogram::total) * s.window.as_secs_f64();
+        let requests = samples().map(count).sum();
+        let window = samples().map(|s| s.window).max()?;
+        Some(Self { quantile, slow, requests, window })
+    }
+
+    fn evidence(&self, utilisation: f64, ready: u32, min_redundancy: f64) -> Evidence {
+        let &Self { quantile, slow, requests, window } = self;
+        Evidence { quantile, slow, requests, window, utilisation, ready, min_redundancy }
+    }
+}
+
+/// Moves the baseline of request weight, if latency is healthy.
+///
+/// It is called after the guard has used the old one, so that a sample never vouches for itself.
+fn learn(
+    objective: Option<&LatencyObjective>,
+    measured: Option<&Measured>,
+    certain: &[Certain<'_>],
+    per_replica: Option<f64>,
+    memory: &mut PolicyMemory,
+    now: Now,
+) {
+    let work = certain.iter().fold(Weighed::default(), |sum, c| sum + c.work);
+    let utilisation = per_replica.and_then(|c| capacity::utilisation(work.weighted, c, ready(certain)));
+    let window = certain.iter().map(|c| c.reading.value.window).min().unwrap_or_default();
+    if baseline::healthy(objective, measured.map(|m| m.quantile), utilisation) {
+        baseline::learn(&mut memory.baseline, work, window, now.mono);
+    }
+}
+
+/// Why nothing may be removed although every reading is fresh: the weight is not to be believed.
+fn no_scale_in(weights: &Weights, known: Option<&WeightBaseline>, up: Option<Demand>) -> Option<Reason> {
+    let up = up.filter(|_| baseline::needed(weights))?;
+    let Some(known) = known else {
+        let text = "no baseline of request weight was learned yet (it needs a window of healthy latency with \
+                    100 requests): a request counts 1 at most, and nothing is removed";
+        return Some(Reason::new(ReasonCode::NoBaseline, text));
+    };
+    up.capped.then(|| {
+        let times = if known.mean > 0.0 { up.raw / up.requests / known.mean } else { f64::INFINITY };
+        let text = format!(
+            "a request weighs {times:.1} times its healthy baseline; {:.1} times are believed. Saturation, or \
+             a new mix of requests: nothing is removed until it is one or the other",
+            baseline::KAPPA
+        );
+        Reason::new(ReasonCode::WeightCapped, text)
+    })
+}
+
+#[cfg(test)]
+#[path = "assess_tests.rs"]
+mod tests;

@@ -12,6 +12,8 @@
 //! Doubt is asymmetric: what is certain may raise the demand, and any doubt at all forbids to lower it.
 
 mod assess;
+pub mod baseline;
+pub mod burst;
 pub mod histogram;
 pub mod weighted;
 

@@ -1,0 +1,237 @@
+//! The κ guard: an overloaded service is slower, and slow requests must not make it look busier than it is.
+//!
+//! Latency-weighted QPS feeds back: saturation moves requests into heavier sections, up to 80 times with the
+//! default factors, exactly when the measure is least true. So a baseline of the mean weight per request is
+//! learned while latency is healthy, and a request is never sized at more than κ times it. Saturation itself
+//! is the latency term's matter.
+//!
+//! Plain and endpoint weights do not depend on latency: nothing feeds back, and they need no baseline.
+
+use std::time::Duration;
+
+use crate::{
+    load::weighted::Weighed,
+    memory::WeightBaseline,
+    now::Mono,
+    policy::{LatencyObjective, Weights},
+};
+
+use super::histogram::Quantile;
+
+/// How far the mean weight of a request may stand above its baseline, as a factor.
+///
+/// Wide enough for the change of mix between day and night, narrow against the factor of 80 by which
+/// saturation can inflate the weight.
+pub const KAPPA: f64 = 1.5;
+
+/// How slowly the baseline follows a real change of the mix of requests.
+///
+/// A mix that became twice as heavy is fully believed (baseline × κ reaches it) after 1.6 hours: longer than
+/// almost every incident, in which the weight is not to be believed, and shorter than half a working day.
+const TIME_CONSTANT: Duration = Duration::from_hours(4);
+
+/// Fewest requests in the window for a mean weight worth learning from.
+///
+/// The weights of single requests differ by up to 80 times; the mean of a hundred is steady to about a tenth
+/// of their spread.
+const MIN_REQUESTS: f64 = 100.0;
+
+/// Where no objective says what healthy latency is: the utilisation under which latency is taken for healthy.
+///
+/// Queueing lets latency rise steeply from about here on (at 0.8 of an M/M/1 queue it is five times the
+/// service time). Judged on the weight before the guard, so that inflated weights are never learned.
+const HEALTHY_UTILISATION: f64 = 0.8;
+
+/// Whether these weights feed back through latency, so that a baseline is needed.
+#[must_use]
+pub const fn needed(weights: &Weights) -> bool {
+    matches!(weights, Weights::Latency(_))
+}
+
+/// The weighted requests per second to size by: at most [`KAPPA`] × baseline for each request.
+///
+/// Without a baseline a request counts 1 at most: plain QPS is the limit. A weight *under* 1 is taken as it
+/// is even then, because saturation can only make requests heavier: sizing fast requests at 1 until a
+/// baseline is learned would multiply the replicas of a fast service at every start of the operator.
+#[must_use]
+pub fn guard(work: Weighed, weights: &Weights, baseline: Option<&WeightBaseline>) -> f64 {
+    if !needed(weights) {
+        return work.weighted;
+    }
+    let per_request = baseline.map_or(1.0, |b| KAPPA * b.mean);
+    work.weighted.min(per_request * work.requests)
+}
+
+/// Whether latency is healthy, so that the weights may be learned from.
+///
+/// With an objective: it is met (a quantile in the `+Inf` bucket is not known to be). Without one: the
+/// utilisation, by the weight before the guard, is known and under 0.8.
+#[must_use]
+pub fn healthy(
+    objective: Option<&LatencyObjective>,
+    measured: Option<Quantile>,
+    utilisation: Option<f64>,
+) -> bool {
+    match objective {
+        Some(o) => measured.is_some_and(|m| !m.at_least && m.seconds <= o.target.as_secs_f64()),
+        None => utilisation.is_some_and(|u| u < HEALTHY_UTILISATION),
+    }
+}
+
+/// Moves the baseline towards the mean weight of `work`, a healthy sample over `window`.
+///
+/// The first sample is the baseline at once; then it is the mean of all healthy time seen, until that is four
+/// hours long; from then on it is an exponential mean with that time constant. A sample speaks for the time
+/// since the last one, but never for more than its own window, so that one sample after a long gap does not
+/// count for the gap.
+pub fn learn(baseline: &mut Option<WeightBaseline>, work: Weighed, window: Duration, now: Mono) {
+    if work.requests * window.as_secs_f64() < MIN_REQUESTS {
+        return;
+    }
+    let mean = work.weighted / work.requests;
+    let next = match *baseline {
+        None => WeightBaseline { mean, at: now, learned: window.min(TIME_CONSTANT) },
+        Some(old) => {
+            let speaks_for = now.since(old.at).min(window);
+            let learned = old.learned + speaks_for;
+            let gain = if learned.is_zero() { 0.0 } else { speaks_for.as_secs_f64() / learned.as_secs_f64() };
+            WeightBaseline {
+                mean: old.mean + (mean - old.mean) * gain,
+                at: now,
+                learned: learned.min(TIME_CONSTANT),
+            }
+        }
+    };
+    *baseline = Some(next);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::LatencyWeights;
+
+    const WINDOW: Duration = Duration::from_mins(2);
+
+    fn latency() -> Weights {
+        Weights::Latency(LatencyWeights::default())
+    }
+
+    fn work(requests: f64, mean: f64) -> Weighed {
+        Weighed { requests, weighted: requests * mean, interpolated: 0.0 }
+    }
+
+    fn baseline(mean: f64) -> WeightBaseline {
+        WeightBaseline { mean, at: Mono::default(), learned: TIME_CONSTANT }
+    }
+
+    fn at(seconds: u64) -> Mono {
+        Mono(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_saturated_service_is_sized_at_kappa_times_its_healthy_weight() {
+        // given a service whose requests weigh 0.1 when it is well
+        // when saturation lifts all of them over 500 ms, 80 times heavier
+        let sized = guard(work(1_000.0, 8.0), &latency(), Some(&baseline(0.1)));
+        // then it is sized at half more than healthy, not at 80 times
+        assert!((sized - 150.0).abs() < 1e-9, "{sized}");
+    }
+
+    #[test]
+    fn without_a_baseline_a_request_counts_one_at_most() {
+        assert!((guard(work(100.0, 8.0), &latency(), None) - 100.0).abs() < 1e-9);
+        assert!((guard(work(100.0, 0.1), &latency(), None) - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn weights_that_do_not_depend_on_latency_are_not_guarded() {
+        let endpoints = Weights::Endpoints([("POST /order".to_owned(), 4.0)].into());
+        assert!((guard(work(100.0, 4.0), &endpoints, Some(&baseline(0.1))) - 400.0).abs() < 1e-9);
+        assert!((guard(work(100.0, 1.0), &Weights::Plain, None) - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_first_healthy_sample_is_the_baseline_and_an_odd_one_washes_out_within_minutes() {
+        // given a first sample that is three times too heavy (cold caches)
+        let mut b = None;
+        learn(&mut b, work(10.0, 1.5), WINDOW, at(0));
+        assert_eq!(b.map(|b| b.mean), Some(1.5));
+        // when twenty minutes of ordinary samples follow
+        for tick in 1..=240 {
+            learn(&mut b, work(10.0, 0.5), WINDOW, at(tick * 5));
+        }
+        // then the first counts for its own two minutes only
+        let mean = b.unwrap().mean;
+        assert!((0.5..0.6).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn a_mix_twice_as_heavy_is_believed_after_hours_not_minutes() {
+        let mut b = Some(baseline(1.0));
+        let mut believed = None;
+        for tick in 1..=10_000_u64 {
+            learn(&mut b, work(10.0, 2.0), WINDOW, at(tick * 5));
+            if believed.is_none() && b.unwrap().mean * KAPPA >= 2.0 {
+                believed = Some(tick * 5);
+            }
+        }
+        let hours = Duration::from_secs(believed.unwrap()).as_secs_f64() / 3600.0;
+        assert!((1.5..1.8).contains(&hours), "{hours}");
+    }
+
+    #[test]
+    fn one_sample_after_a_long_gap_does_not_count_for_the_gap() {
+        let mut b = Some(baseline(1.0));
+        learn(&mut b, work(10.0, 2.0), WINDOW, at(86_400));
+        assert!(b.unwrap().mean < 1.01, "{b:?}");
+    }
+
+    #[test]
+    fn a_handful_of_requests_teaches_nothing() {
+        let mut b = None;
+        learn(&mut b, work(0.5, 8.0), WINDOW, at(0));
+        assert_eq!(b, None);
+    }
+
+    #[test]
+    fn healthy_is_the_objective_met_or_without_one_room_to_spare() {
+        let objective = LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) };
+        let measured = |seconds, at_least| Some(Quantile { seconds, at_least });
+        assert!(healthy(Some(&objective), measured(0.25, false), None));
+        assert!(!healthy(Some(&objective), measured(0.26, false), Some(0.1)));
+        // the histogram ends before the target: nobody knows whether it is met
+        assert!(!healthy(Some(&objective), measured(0.2, true), Some(0.1)));
+        assert!(!healthy(Some(&objective), None, Some(0.1)));
+        assert!(healthy(None, None, Some(0.79)));
+        assert!(!healthy(None, None, Some(0.8)));
+        assert!(!healthy(None, None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_is_never_sized_above_kappa_times_the_baseline(
+            requests in 0.0..1e6_f64, mean in 0.0..80.0_f64, base in 0.01..8.0_f64,
+        ) {
+            let sized = guard(work(requests, mean), &latency(), Some(&baseline(base)));
+            prop_assert!(sized <= KAPPA * base * requests * (1.0 + 1e-12));
+            prop_assert!(sized <= requests * mean);
+        }
+
+        #[test]
+        fn the_baseline_stays_among_the_means_it_learned_from(
+            means in proptest::collection::vec((0.1..8.0_f64, 0..7_200_u64), 1..50),
+        ) {
+            let (mut b, mut now) = (None, 0);
+            let (mut low, mut high) = (f64::MAX, 0.0_f64);
+            for (mean, gap) in means {
+                now += gap;
+                learn(&mut b, work(10.0, mean), WINDOW, at(now));
+                (low, high) = (low.min(mean), high.max(mean));
+                let got = b.unwrap().mean;
+                prop_assert!(got >= low - 1e-9 && got <= high + 1e-9, "{got} outside {low}..{high}");
+            }
+        }
+    }
+}
