@@ -85,7 +85,7 @@ impl Default for BaseLatency {
 
 /// What happens to work that has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Queue {
     /// It waits inside the replicas, at most so many seconds of their capacity; the rest is rejected.
     Bounded {
@@ -137,6 +137,20 @@ pub struct Served {
 }
 
 impl ServiceModel {
+    /// A usual web service whose replicas bear `capacity` requests/s each; everything else by default.
+    #[must_use]
+    pub fn plain(capacity: f64) -> Self {
+        Self {
+            capacity,
+            cpu: one(),
+            idle_cpu: 0.0,
+            workers: eight(),
+            latency: BaseLatency::default(),
+            queue: Queue::default(),
+            endpoints: Vec::new(),
+        }
+    }
+
     /// Serves `offered` requests/s on `ready` replicas for `dt` seconds.
     ///
     /// Pure but for `state`, which holds what waits. Offered load that is not a positive number counts as none.
@@ -319,15 +333,7 @@ mod tests {
     use super::*;
 
     fn web() -> ServiceModel {
-        ServiceModel {
-            capacity: 100.0,
-            cpu: 1.0,
-            idle_cpu: 0.05,
-            workers: 8,
-            latency: BaseLatency::default(),
-            queue: Queue::default(),
-            endpoints: Vec::new(),
-        }
+        ServiceModel { idle_cpu: 0.05, ..ServiceModel::plain(100.0) }
     }
 
     fn settle(model: &ServiceModel, offered: f64, ready: u32) -> Served {
