@@ -2,9 +2,7 @@
 
 use std::{fs, io, io::Write as _, path::PathBuf};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{CustomResourceExt as _, ResourceExt as _};
-use loadline_crds::{ElasticPolicy, SafetyLever};
+use loadline_crds::generated;
 
 use super::{CommandResult, Exit};
 
@@ -25,24 +23,20 @@ enum CrdsError {
 
 /// Prints the definitions, or writes them to files.
 pub(super) fn run(args: &Args) -> CommandResult {
-    let all = [ElasticPolicy::crd(), SafetyLever::crd()];
+    let files = generated()?;
     match &args.dir {
         None => {
             let mut out = io::stdout().lock();
-            for crd in &all {
-                write!(out, "---\n{}", yaml(crd)?)?;
+            for (_, yaml) in &files {
+                write!(out, "---\n{yaml}")?;
             }
         }
         Some(dir) => {
-            for crd in &all {
-                let path = dir.join(format!("{}.yaml", crd.name_any()));
-                fs::write(&path, yaml(crd)?).map_err(|source| CrdsError::Write { path, source })?;
+            for (name, yaml) in &files {
+                let path = dir.join(name);
+                fs::write(&path, yaml).map_err(|source| CrdsError::Write { path, source })?;
             }
         }
     }
     Ok(Exit::Ok)
-}
-
-fn yaml(crd: &CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(crd)
 }

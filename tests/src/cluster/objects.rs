@@ -10,11 +10,11 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Client, CustomResourceExt, ResourceExt,
+    Api, Client, ResourceExt,
     api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams},
     runtime::conditions::is_crd_established,
 };
-use loadline_crds::{ElasticPolicy, SafetyLever};
+use loadline_crds::definitions;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses them.
     pub async fn install_crds(&self) -> Result<(), ClusterError> {
-        let crds = [ElasticPolicy::crd(), SafetyLever::crd()];
+        let crds = definitions();
         let api: Api<CustomResourceDefinition> = Api::all(self.client().await?);
         for crd in &crds {
             self.apply(&api, crd).await?;

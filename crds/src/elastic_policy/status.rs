@@ -1,0 +1,148 @@
+//! What the operator made of a policy. Numbers are quantised, so that noise causes no write.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Mode;
+
+/// What the operator made of the policy. Live values are in the metrics; here is what was decided, and what
+/// a new leader must know.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ElasticPolicyStatus {
+    /// The generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How much Loadline does: Observe while the capacity of one replica is unknown, else spec.mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Replicas that Loadline wants over all clusters; where it does not write, its recommendation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
+    /// Replicas that the target asked for when this was written, over all clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_replicas: Option<i32>,
+    /// Replicas that were ready when this was written, over all clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// The decisive reason of the last decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+    /// When the last decision was made that changed anything here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_decision_time: Option<Time>,
+    /// The load at the last decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadStatus>,
+    /// The target in each cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub clusters: Vec<ClusterStatus>,
+    /// Last changes that were written, newest last; they keep the rate rules across a restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
+    pub recent_changes: Vec<ReplicaChange>,
+    /// A floor that a person set by scaling up by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person_floor: Option<PersonFloorStatus>,
+    /// Since when the activation signal has been at or under its threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Time>,
+    /// Mean weight of one request at healthy latency: what an overloaded service's weights are held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_baseline: Option<WeightBaselineStatus>,
+    /// Ready, ScalingActive, ScalingLimited, DataFresh, ForecastTrusted, CapacityKnown, Contested,
+    /// LatencyNotCapacityBound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The load at a decision; three significant digits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadStatus {
+    /// Offered requests per second, weighted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighted_qps: Option<f64>,
+    /// Offered requests per second, each counted 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qps: Option<f64>,
+    /// Weighted requests per second that one replica bears, as used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_replica: Option<f64>,
+    /// Capacity of the ready replicas over the weighted load; 1.0 is exactly at the benchmark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redundancy: Option<f64>,
+}
+
+/// The target in one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// Name of the cluster; "local" is the operator's own.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Replicas that Loadline wants there.
+    pub desired: i32,
+    /// Replicas that are ready there.
+    pub ready: i32,
+}
+
+/// One change of replicas that was written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicaChange {
+    /// When.
+    pub at: Time,
+    /// From how many.
+    pub from: i32,
+    /// To how many.
+    pub to: i32,
+}
+
+/// A floor that a person set by scaling up by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PersonFloorStatus {
+    /// At least so many replicas.
+    pub replicas: i32,
+    /// Until then.
+    pub until: Time,
+}
+
+/// Mean weight of one request at healthy latency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightBaselineStatus {
+    /// Mean weight.
+    pub mean: f64,
+    /// When it was last moved.
+    pub at: Time,
+}
+
+/// A number as it stands in status: three significant digits, so that noise causes no write. `None` for
+/// what JSON cannot hold.
+#[must_use]
+pub fn quantised(x: f64) -> Option<f64> {
+    // The shortest decimal of three digits reads better than a multiplication's 0.30000000000000004.
+    if x.is_finite() { format!("{x:.2e}").parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_are_kept_of_every_size() {
+        for (x, kept) in
+            [(1_234.56, 1_230.0), (0.012_345, 0.012_3), (-9.996, -10.0), (0.0, 0.0), (42.0, 42.0)]
+        {
+            assert_eq!(quantised(x), Some(kept), "{x}");
+        }
+        assert_eq!(quantised(f64::NAN), None);
+        assert_eq!(quantised(f64::INFINITY), None);
+    }
+}
