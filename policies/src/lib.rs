@@ -10,14 +10,18 @@
 //! Nothing here does I/O, reads a clock or draws randomness, so that every decision can be replayed,
 //! simulated, property-tested and explained. The crate knows neither Kubernetes' types nor Prometheus'.
 
+pub mod behaviour;
 pub mod capacity;
+pub mod conditions;
 pub mod desired;
 pub mod fleet;
 pub mod ids;
+pub mod judge;
 pub mod latency;
 pub mod load;
 pub mod memory;
 pub mod now;
+pub mod placement;
 pub mod plan;
 pub mod policy;
 pub mod reading;

@@ -1,0 +1,54 @@
+//! Numbers and times as people read them at 03:00: rounded, without false precision.
+
+use std::time::Duration;
+
+/// A number with three significant digits or so: `480`, `12.3`, `0.92`, `1.1`.
+#[must_use]
+pub fn number(x: f64) -> String {
+    let digits = match x.abs() {
+        a if a >= 100.0 || a == 0.0 => 0,
+        a if a >= 10.0 => 1,
+        a if a >= 0.1 => 2,
+        _ => 4,
+    };
+    let text = format!("{x:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// `1 replica`, `6 replicas`.
+#[must_use]
+pub fn replicas(n: u32) -> String {
+    if n == 1 { "1 replica".to_owned() } else { format!("{n} replicas") }
+}
+
+/// `45 s`, `2 min 30 s`, `1 h 5 min`; rounded up to a second, so that a wait is never told as over too early.
+#[must_use]
+pub fn duration(d: Duration) -> String {
+    let seconds = d.as_secs() + u64::from(d.subsec_nanos() > 0);
+    match (seconds / 3600, seconds % 3600 / 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, 0) => format!("{m} min"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, 0, _) => format!("{h} h"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_rounded_for_people() {
+        let told: Vec<_> = [480.2, 12.34, 0.917, 1.1, 2.0, 0.0, 0.0123].map(number).into();
+        assert_eq!(told, ["480", "12.3", "0.92", "1.1", "2", "0", "0.0123"]);
+    }
+
+    #[test]
+    fn durations_are_rounded_up_to_a_second() {
+        let told: Vec<_> = [0, 100, 45_000, 120_000, 150_000, 3_900_000]
+            .map(|ms| duration(Duration::from_millis(ms)))
+            .into();
+        assert_eq!(told, ["0 s", "1 s", "45 s", "2 min", "2 min 30 s", "1 h 5 min"]);
+    }
+}

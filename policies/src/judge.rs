@@ -1,0 +1,229 @@
+//! The judgement of one policy: from what is seen of its workload to a decision with reasons, and what to write.
+//!
+//! ```text
+//! load::assess ─┐
+//! permission ───┼─> person (foreign writes) ─> recommend ─> settle ─> place ─> actions (if permitted)
+//! memory ───────┘                                              └─> conditions, reasons, wake_at
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::{
+    conditions::{self, Facts},
+    desired::{
+        self, earliest,
+        permission::{self, Barrier},
+        person, reactive,
+        settle::{self, Settled},
+        trigger, words,
+    },
+    fleet::{Cluster, Freeze, InvalidPolicy, Totals, Workload},
+    ids::ClusterId,
+    load,
+    memory::PolicyMemory,
+    now::Now,
+    placement::{self, Placement, Slot},
+    plan::{Action, Decision, ScaleAction},
+    policy::{Mode, Policy},
+    reason::{Reason, ReasonCode},
+};
+
+/// Judges one policy: what is desired, why, and what to write.
+///
+/// Pure but for `memory`, which it keeps. A policy that may not write gives no actions; its decision still says
+/// what would be written.
+pub fn judge(
+    workload: &Workload,
+    freeze: Option<&Freeze>,
+    clusters: &BTreeMap<ClusterId, Cluster>,
+    memory: &mut PolicyMemory,
+    now: Now,
+) -> (Decision, Vec<Action>) {
+    let policy = &workload.policy;
+    begin(memory, &policy.uid, now);
+    let mut assessment = load::assess(workload, memory, now);
+    let mut barrier = permission::barrier(workload, freeze, &assessment);
+    let accepted = person::accept(workload, clusters, memory, barrier.is_none(), now);
+    if barrier.is_none() {
+        barrier = barrier_of_world(&accepted);
+    }
+    let replicas = totals(&accepted.slots);
+    assessment.doubts.extend(trigger::formula_doubts(workload, replicas));
+
+    let recommendation = desired::recommend(workload, &assessment, replicas, memory, now);
+    let mut proposals = recommendation.proposals.clone();
+    let mut settled = settle::settle(policy, recommendation, replicas.wanted, memory, now);
+    pause_at(policy, replicas.wanted, &mut settled);
+    if barrier.as_ref().is_some_and(|(barrier, _)| barrier.measures_only()) {
+        proposals.clear();
+        measure_only(replicas.wanted, &mut settled);
+    }
+    let placement = placement::place(settled.desired, &accepted.slots);
+    let reasons = reasons(barrier.as_ref(), &settled, &accepted.reasons, &placement, replicas.wanted);
+    let actions = match (&barrier, reasons.first()) {
+        (None, Some(decisive)) => actions(policy, &accepted.slots, &placement, decisive),
+        _ => Vec::new(),
+    };
+    let conditions = conditions::of(&Facts {
+        workload,
+        assessment: &assessment,
+        barrier: barrier.as_ref(),
+        contested: accepted.contested.as_ref().map(|(reason, _)| reason),
+        limited: settled.limited.as_ref(),
+        shortfall: placement.shortfall,
+        no_data: desired::no_data(workload, &assessment),
+        replicas,
+    });
+    let contested_until = accepted.contested.as_ref().map(|(_, until)| *until);
+    let demand = assessment.up;
+    let per_replica = assessment.per_replica;
+    let decision = Decision {
+        generation: policy.generation,
+        mode: Some(if per_replica.is_none() { Mode::Observe } else { policy.mode }),
+        replicas,
+        demand,
+        per_replica,
+        redundancy: demand
+            .zip(per_replica)
+            .and_then(|(d, c)| reactive::redundancy(d.weighted, c, replicas.ready)),
+        latency: assessment.latency,
+        proposals,
+        desired: settled.desired,
+        placement: placement.clusters,
+        shortfall: placement.shortfall,
+        doubts: assessment.doubts,
+        reasons,
+        conditions,
+        wake_at: earliest([settled.wake_at, contested_until]).filter(|at| *at > now.mono),
+    };
+    (decision, actions)
+}
+
+/// The decision about a policy that could not be parsed: nothing is written, and every complaint is told.
+#[must_use]
+pub fn refuse(invalid: &InvalidPolicy) -> Decision {
+    let text = format!("The policy is not valid: {}", invalid.complaints.join("; "));
+    Decision {
+        generation: invalid.generation,
+        mode: None,
+        replicas: Totals::default(),
+        demand: None,
+        per_replica: None,
+        redundancy: None,
+        latency: None,
+        proposals: Vec::new(),
+        desired: 0,
+        placement: BTreeMap::new(),
+        shortfall: 0,
+        doubts: Vec::new(),
+        reasons: vec![Reason::new(ReasonCode::InvalidSpec, text.clone())],
+        conditions: conditions::of_invalid(&text),
+        wake_at: None,
+    }
+}
+
+/// Starts the memory of a policy, or starts it anew when the object is another one by the same name.
+fn begin(memory: &mut PolicyMemory, uid: &str, now: Now) {
+    if memory.uid != uid {
+        // An empty UID is a memory that was restored from status before the first judgement.
+        if !memory.uid.is_empty() {
+            *memory = PolicyMemory::default();
+        }
+        uid.clone_into(&mut memory.uid);
+    }
+    memory.first_seen.get_or_insert(now.mono);
+}
+
+/// A barrier that shows only in the world: a fight over the replicas, or no cluster that answers.
+fn barrier_of_world(accepted: &person::Accepted<'_>) -> Option<(Barrier, Reason)> {
+    if let Some((reason, _)) = &accepted.contested {
+        return Some((Barrier::ForeignWrites, reason.clone()));
+    }
+    if accepted.slots.iter().any(|slot| slot.healthy) {
+        return None;
+    }
+    let text = "The API server of every cluster with this target is away: replicas stay as they are.";
+    Some((Barrier::Dark, Reason::new(ReasonCode::TargetProblem, text)))
+}
+
+/// Replicas over all clusters, as accepted.
+fn totals(slots: &[Slot<'_>]) -> Totals {
+    slots.iter().fold(Totals::default(), |sum, slot| Totals {
+        wanted: sum.wanted.saturating_add(slot.wanted),
+        current: sum.current.saturating_add(slot.instance.current),
+        ready: sum.ready.saturating_add(slot.instance.ready),
+    })
+}
+
+/// `paused-replicas`: exactly what a person asked for, at once, whatever the load and the bounds.
+fn pause_at(policy: &Policy, current: u32, settled: &mut Settled) {
+    let Some(n) = policy.pause.replicas else { return };
+    let text = format!("The annotation loadline.dev/paused-replicas holds {}.", words::replicas(n));
+    let without = settled.desired;
+    settled.desired = n;
+    settled.limited = None;
+    settled.reasons.insert(0, Reason::new(ReasonCode::Paused, text));
+    if without != n && without != current {
+        let text = format!("Without it, {} would be set now.", words::replicas(without));
+        settled.reasons.insert(1, Reason::new(ReasonCode::Paused, text));
+    }
+}
+
+/// Measures without deciding: nothing is recommended, and only doubts are worth telling.
+fn measure_only(current: u32, settled: &mut Settled) {
+    settled.desired = current;
+    settled.limited = None;
+    settled.reasons.retain(|reason| reason.code == ReasonCode::Doubt);
+}
+
+/// All reasons, the decisive one first.
+fn reasons(
+    barrier: Option<&(Barrier, Reason)>,
+    settled: &Settled,
+    others: &[Reason],
+    placement: &Placement,
+    current: u32,
+) -> Vec<Reason> {
+    let mut reasons = Vec::with_capacity(2 + settled.reasons.len());
+    if let Some((barrier, reason)) = barrier {
+        let mut reason = reason.clone();
+        if settled.desired != current && !barrier.measures_only() {
+            reason.text = format!("{} Loadline would set {}.", reason.text, words::replicas(settled.desired));
+        }
+        reasons.push(reason);
+    }
+    // Where the load asks for nothing, what others did is why something is written.
+    if settled.desired == current {
+        reasons.extend_from_slice(others);
+        reasons.extend_from_slice(&settled.reasons);
+    } else {
+        reasons.extend_from_slice(&settled.reasons);
+        reasons.extend_from_slice(others);
+    }
+    if placement.shortfall > 0 {
+        let text = format!("{} fit nowhere.", words::replicas(placement.shortfall));
+        reasons.push(Reason::new(ReasonCode::Shortfall, text));
+    }
+    reasons
+}
+
+/// What to write: one action for each cluster whose replicas are not as placed, and which shows our last write.
+fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive: &Reason) -> Vec<Action> {
+    let writable = slots.iter().filter(|slot| slot.healthy && !slot.in_flight);
+    writable
+        .filter_map(|slot| {
+            let to = *placement.clusters.get(slot.cluster)?;
+            (to != slot.instance.wanted).then(|| {
+                Action::Scale(ScaleAction {
+                    policy: policy.key.clone(),
+                    cluster: slot.cluster.clone(),
+                    target: policy.target.clone(),
+                    from: slot.instance.wanted,
+                    to,
+                    version: slot.instance.version.clone(),
+                    reason: decisive.clone(),
+                })
+            })
+        })
+        .collect()
+}
