@@ -151,6 +151,20 @@ fn a_blip_at_night_does_not_multiply_the_morning() {
 }
 
 #[test]
+fn what_was_found_out_about_the_capacity_holds_at_more_load_for_a_while() {
+    // given a capacity found to be over-estimated, and replicas that helped
+    let mut story = Story::new(500.0, 10);
+    let term = story.tick(0.4);
+    story.ready = story.wanted(term);
+    story.wait(Duration::from_mins(5), 0.2);
+    // when the load grows by half, then it is sized by what is left of the factor of 2
+    story.load = 750.0;
+    let term = story.tick(0.2);
+    assert!((1.7..2.0).contains(&term.factor()), "{term:?}");
+    assert!((15..17).contains(&story.wanted(term)), "{}", story.wanted(term));
+}
+
+#[test]
 fn what_helped_is_let_go_over_hours_and_put_back_when_latency_says_so() {
     let mut story = Story::new(500.0, 10);
     let term = story.tick(0.4);

@@ -216,6 +216,19 @@ fn a_burst_raises_and_its_absence_does_not() {
 }
 
 #[test]
+fn a_burst_of_light_requests_that_weighs_less_than_the_long_window_raises_nothing() {
+    // given 100 requests/s of weight 2 over the long window, and 500 of weight 0.1 in the last 20 s
+    let short = LoadSample { window: Duration::from_secs(20), ..timed(500.0, 0.01) };
+    let steady = instance(5, read(timed(100.0, 0.1), 5, 5));
+    let quick = Instance { burst: Some(read(short, 5, 5)), ..steady };
+    let baseline = Some(WeightBaseline { mean: 2.0, at: now().mono, learned: WINDOW });
+    let mut memory = PolicyMemory { baseline, ..PolicyMemory::default() };
+    let got = assess(&workload(latency(), vec![("local", quick)]), &mut memory, now());
+    // then the long window's 200 stand
+    assert_eq!((weighted(got.up), got.burst), (Some(200.0), None));
+}
+
+#[test]
 fn a_short_window_in_doubt_forbids_the_way_down_and_names_its_cluster() {
     let quick = || Instance { burst: Some(Err(Doubt::NotANumber)), ..instance(5, read(sample(9.0), 5, 5)) };
     let one = fresh(&workload(Weights::Plain, vec![("local", quick())]));
