@@ -11,4 +11,5 @@
 pub mod cli;
 pub mod ports;
 pub mod telemetry;
+pub mod tick;
 pub mod translate;
