@@ -12,9 +12,14 @@
 //!
 //! Linux only: it reads `/proc`.
 
+pub mod alertmanager;
+pub mod background;
 pub mod binaries;
 pub mod cluster;
+pub mod emulator;
 pub mod ports;
 pub mod process;
+pub mod prometheus;
+pub mod proxy;
 pub mod run_dir;
 pub mod wait;

@@ -16,8 +16,11 @@ use super::ClusterError;
 /// The longest that a request of a test may go without an answer; a watch ends itself before.
 const READ: Duration = Duration::from_secs(295);
 
-/// A client for the runtime that calls this.
-pub(super) async fn client(cluster: &str, path: &Path) -> Result<Client, ClusterError> {
+/// A client of a cluster by its kubeconfig, for the runtime that calls this.
+///
+/// # Errors
+/// When the kubeconfig cannot be used.
+pub async fn client(cluster: &str, path: &Path) -> Result<Client, ClusterError> {
     // A second installation is refused, which is fine: it is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let bad = |why: String| ClusterError::Kubeconfig { cluster: cluster.to_owned(), why };

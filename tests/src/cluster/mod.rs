@@ -20,6 +20,7 @@ use kube::Client;
 use tokio::{process::Command, sync::RwLock, sync::RwLockReadGuard};
 
 pub use components::Component;
+pub use kubeconfig::client;
 pub use objects::deployment;
 pub use options::Options;
 
