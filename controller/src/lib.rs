@@ -9,6 +9,8 @@
 //! ```
 
 pub mod cli;
+pub mod client;
+pub mod lease;
 pub mod ports;
 pub mod telemetry;
 pub mod tick;

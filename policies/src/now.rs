@@ -17,7 +17,7 @@ pub struct Now {
 }
 
 /// A monotonic moment: the time since an arbitrary, fixed origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize)]
 pub struct Mono(pub Duration);
 
 impl Mono {

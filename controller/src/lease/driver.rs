@@ -1,0 +1,215 @@
+//! The driver: does what the elector says, against the API server.
+
+use std::{fmt, sync::Arc};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::{sync::watch, time};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    elector::{Elector, Event, Step, Timing, Write},
+    permit::Permit,
+    record,
+};
+use crate::{client::Failure, ports::Clock};
+
+/// Which lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseName {
+    /// Namespace of the lease: the operator's own.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for LeaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What this process is in the election.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// Another process holds the lease, or nobody yet.
+    Standby {
+        /// Who, if somebody is seen.
+        holder: Option<Arc<str>>,
+    },
+    /// This process holds the lease, or could not renew it and goes on as a reader.
+    Leader,
+}
+
+/// Why the election is over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// Another process has taken over.
+    #[error("{holder} holds the lease {lease} now; this process ends so that it cannot write any more")]
+    Lost {
+        /// Who.
+        holder: Arc<str>,
+        /// Which lease.
+        lease: String,
+    },
+}
+
+/// Runs the election until it is stopped or lost.
+pub struct Driver {
+    api: Api<Lease>,
+    lease: LeaseName,
+    elector: Elector,
+    permit: Permit,
+    clock: Arc<dyn Clock>,
+    role: watch::Sender<Role>,
+    /// The object as last read or written: its metadata is kept by writes.
+    object: Option<Lease>,
+    complaint: Option<String>,
+}
+
+impl Driver {
+    /// A driver of one election. `client` must not be guarded by the permit that it drives.
+    pub fn new(
+        client: Client,
+        lease: LeaseName,
+        identity: Arc<str>,
+        timing: Timing,
+        permit: Permit,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            api: Api::namespaced(client, &lease.namespace),
+            lease,
+            elector: Elector::new(identity, timing),
+            permit,
+            clock,
+            role: watch::Sender::new(Role::Standby { holder: None }),
+            object: None,
+            complaint: None,
+        }
+    }
+
+    /// Follows the role of this process.
+    #[must_use]
+    pub fn role(&self) -> watch::Receiver<Role> {
+        self.role.subscribe()
+    }
+
+    /// Runs until `stop`, then releases the lease. Cancel `stop` only when nothing of this process writes
+    /// any more.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] when another process holds what this one has held.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), LeaseError> {
+        loop {
+            let now = self.clock.now().mono;
+            if stop.is_cancelled() {
+                self.elector.stop(now);
+            }
+            self.publish();
+            match self.elector.next(now) {
+                Step::Wait(until) => {
+                    tokio::select! {
+                        () = time::sleep(until.since(now)) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Step::Read => self.read().await,
+                Step::Write(write) => self.write(&write).await,
+                Step::Lost(holder) => {
+                    return Err(LeaseError::Lost { holder, lease: self.lease.to_string() });
+                }
+                Step::Released => return Ok(()),
+            }
+        }
+    }
+
+    fn publish(&self) {
+        self.permit.set(self.elector.permit());
+        let role = if self.elector.has_led() {
+            Role::Leader
+        } else {
+            Role::Standby { holder: self.elector.holder().cloned() }
+        };
+        self.role.send_if_modified(|current| {
+            let changed = *current != role;
+            if changed {
+                tracing::info!(lease = %self.lease, identity = %self.elector.identity(), ?role, "role changed");
+                *current = role;
+            }
+            changed
+        });
+    }
+
+    async fn read(&mut self) {
+        let event = match time::timeout(self.permit.write_timeout(), self.api.get_opt(&self.lease.name)).await
+        {
+            Ok(Ok(lease)) => {
+                self.complaint = None;
+                let record = lease.as_ref().map(record::read);
+                self.object = lease;
+                Event::Read(record)
+            }
+            Ok(Err(error)) => self.failed(&Failure::of(&error, "get", "leases", &self.lease)),
+            Err(_) => self.failed(&Failure::timed_out("get", "leases", &self.lease)),
+        };
+        self.elector.on(event, self.clock.now().mono);
+    }
+
+    async fn write(&mut self, write: &Write) {
+        let now = self.clock.now();
+        let object = record::write(
+            &self.lease,
+            self.elector.identity(),
+            &self.elector.timing(),
+            write,
+            self.object.as_ref(),
+            now.wall,
+        );
+        let params = PostParams::default();
+        let (verb, answer) = if write.version.is_some() {
+            let call = self.api.replace(&self.lease.name, &params, &object);
+            ("update", time::timeout(self.permit.write_timeout(), call).await)
+        } else {
+            let call = self.api.create(&params, &object);
+            ("create", time::timeout(self.permit.write_timeout(), call).await)
+        };
+        let event = match answer {
+            Ok(Ok(lease)) => {
+                self.complaint = None;
+                let record = record::read(&lease);
+                self.object = Some(lease);
+                Event::Written { claim: write.claim, record, sent: now.mono }
+            }
+            Ok(Err(error)) => {
+                let failure = Failure::of(&error, verb, "leases", &self.lease);
+                if failure.is_conflict() { Event::Conflict } else { self.failed(&failure) }
+            }
+            Err(_) => self.failed(&Failure::timed_out(verb, "leases", &self.lease)),
+        };
+        self.elector.on(event, self.clock.now().mono);
+    }
+
+    /// Logs a failure once for as long as it stays the same.
+    fn failed(&mut self, failure: &Failure) -> Event {
+        let text = failure.to_string();
+        if self.complaint.as_ref() != Some(&text) {
+            tracing::warn!(lease = %self.lease, error = %text, "the lease could not be read or renewed");
+            self.complaint = Some(text);
+        }
+        Event::Failed
+    }
+}
+
+impl LeaseName {
+    pub(super) fn metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectMeta::default()
+        }
+    }
+}
