@@ -356,28 +356,6 @@ impl Elector {
     }
 }
 
-#[cfg(test)]
-impl Elector {
-    /// The same elector `by` later, as a state of a model: what lies so far back that it no longer decides
-    /// anything becomes equal, so that there are finitely many states.
-    pub(super) fn aged(mut self, by: Duration, now: Mono) -> Self {
-        let shift = |t: Mono, oldest: Duration| t.minus(by).max(now.minus(oldest));
-        let t = self.timing;
-        self.due = shift(self.due, Duration::ZERO);
-        self.permit = self.permit.map(|p| p.minus(by)).filter(|p| *p > now);
-        if let Some(s) = &mut self.seen {
-            s.since = shift(s.since, t.lease);
-            s.last = shift(s.last, t.gap() + t.poll);
-        }
-        self
-    }
-
-    /// Every record that it remembers.
-    pub(super) fn records(&mut self) -> Option<&mut Record> {
-        self.seen.as_mut()?.record.as_mut()
-    }
-}
-
 /// Whether a lease is the same renewal of the same holder (labels or annotations may differ).
 fn same_beat(a: Option<&Record>, b: Option<&Record>) -> bool {
     let key = |r: &Record| (r.holder.clone(), Arc::clone(&r.beat), r.transitions);
