@@ -55,7 +55,7 @@ fn schedule(s: &api::Schedule, most: Option<u32>, path: &str, c: &mut Complaints
 fn cron(text: &str, path: &str, c: &mut Complaints) -> Option<croner::Cron> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     match parser.parse(text) {
-        Ok(cron) if comes(text, &parser) => Some(cron),
+        Ok(cron) if comes(text, parser) => Some(cron),
         Ok(_) => c.add(
             path,
             format!("the date of {text:?} never comes"),
@@ -73,7 +73,7 @@ fn cron(text: &str, path: &str, c: &mut Complaints) -> Option<croner::Cron> {
 ///
 /// The search for the next start of one that does not takes seconds, in which every other policy would wait,
 /// so it must not get past here. The calendar of weekdays and leap days repeats every 28 years.
-fn comes(text: &str, parser: &CronParser) -> bool {
+fn comes(text: &str, parser: CronParser) -> bool {
     const FIRST_DAY: Date = Date::constant(2024, 1, 1);
     const DAYS: usize = 28 * 366;
     let mut fields = text.split_whitespace().skip(2);
