@@ -303,6 +303,132 @@ proptest! {
     }
 }
 
+/// One thing that forbids to remove replicas.
+#[derive(Debug, Clone)]
+enum Forbids {
+    DoubtfulLoad(Doubt),
+    DoubtfulBurst(Doubt),
+    DoubtfulTrigger(Doubt),
+    RollOut,
+    UnseenCluster,
+    DarkCluster,
+    Frozen,
+    Contender,
+    Paused,
+    PausedScaleIn,
+    Disabled,
+    NotActive(Mode),
+    UnknownCapacity,
+    NoBaseline,
+}
+
+fn forbids() -> impl Strategy<Value = Forbids> {
+    prop_oneof![
+        doubts().prop_map(Forbids::DoubtfulLoad),
+        doubts().prop_map(Forbids::DoubtfulBurst),
+        doubts().prop_map(Forbids::DoubtfulTrigger),
+        Just(Forbids::RollOut),
+        Just(Forbids::UnseenCluster),
+        Just(Forbids::DarkCluster),
+        Just(Forbids::Frozen),
+        Just(Forbids::Contender),
+        Just(Forbids::Paused),
+        Just(Forbids::PausedScaleIn),
+        Just(Forbids::Disabled),
+        Just(Forbids::NotActive(Mode::Observe)),
+        Just(Forbids::NotActive(Mode::Recommend)),
+        Just(Forbids::UnknownCapacity),
+        Just(Forbids::NoBaseline),
+    ]
+}
+
+impl Forbids {
+    fn apply(&self, policy: &mut Policy, tick: &mut Tick) {
+        let instance = tick.instances[0].as_mut().unwrap();
+        match self {
+            Self::DoubtfulLoad(doubt) => instance.load = Err(doubt.clone()),
+            Self::DoubtfulBurst(doubt) => instance.burst = Some(Err(doubt.clone())),
+            Self::DoubtfulTrigger(doubt) => tick.trigger = Err(doubt.clone()),
+            Self::RollOut => instance.rolling_out = true,
+            Self::UnseenCluster => tick.instances.push(Err(TargetProblem::NotYetSeen)),
+            Self::DarkCluster => tick.dark = vec![true],
+            Self::Frozen => tick.frozen = true,
+            Self::Contender => tick.contended = true,
+            Self::Paused => policy.pause.all = true,
+            Self::PausedScaleIn => policy.pause.scale_in = true,
+            Self::Disabled => policy.behaviour.down.select = Select::Disabled,
+            Self::NotActive(mode) => policy.mode = *mode,
+            Self::UnknownCapacity => policy.capacity.per_replica = PerReplica::Learned,
+            // By latency, and no baseline was learned.
+            Self::NoBaseline => policy.load.weights = Weights::Latency(LatencyWeights::default()),
+        }
+    }
+}
+
+/// A policy that scales in freely, after a window of so many seconds.
+fn free(window: u64) -> Policy {
+    let mut behaviour = Behaviour::hpa_default();
+    behaviour.down.stabilization_window = Duration::from_secs(window);
+    Policy {
+        key: PolicyKey::new("shop", "checkout"),
+        uid: "uid".to_owned(),
+        generation: 1,
+        target: Target::new("apps/v1", "Deployment", "shop", "checkout"),
+        mode: Mode::Active,
+        pause: Pause::default(),
+        bounds: Bounds { min: 1, max: 100 },
+        load: Load { profile: "otel-http".to_owned(), weights: Weights::Plain },
+        objective: None,
+        capacity: Capacity {
+            per_replica: PerReplica::Declared(100.0),
+            redundancy: Band { min: 1.1, max: 1.6 },
+        },
+        schedules: Vec::new(),
+        triggers: vec![Trigger { name: "backlog".to_owned(), rule: TriggerRule::PerReplica(100.0) }],
+        behaviour,
+        fallback: Fallback { after: Duration::from_mins(1), policy: FallbackPolicy::AtLeast(2) },
+        activation: None,
+    }
+}
+
+/// When a scale-in is written, if it is, of a workload that is far too large; forbidden from `onset` on.
+fn removed_at(
+    policy: &Policy,
+    (replicas, rate): (u32, f64),
+    forbidden: Option<(&Forbids, u64)>,
+    until: u64,
+) -> Option<u64> {
+    let mut memory = PolicyMemory::default();
+    (0..until).step_by(5).find(|seconds| {
+        let mut policy = policy.clone();
+        let mut tick = steady(replicas, rate, at(*seconds));
+        tick.trigger = Ok(Reading::complete(0.0, at(*seconds).wall));
+        if let Some((forbids, _)) = forbidden.filter(|(_, onset)| seconds >= onset) {
+            forbids.apply(&mut policy, &mut tick);
+        }
+        let (_, actions) = judged(&policy, &tick, &mut memory, at(*seconds));
+        actions.iter().any(|Action::Scale(action)| action.to < action.from)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// The same world scales in, and does not while any single thing forbids it.
+    #[test]
+    fn nothing_is_removed_while_anything_forbids_it(
+        window in 0u64..300, replicas in 10u32..60, spare in 0.0f64..0.5, forbids in forbids(), onset in 0u64..600,
+    ) {
+        let (policy, world) = (free(window), (replicas, f64::from(replicas) * 100.0 * spare));
+        let until = 2 * window + 20;
+        let free_at = removed_at(&policy, world, None, until);
+        // Never before a whole window was seen; and it does happen, so that the rest can fail.
+        prop_assert!(free_at.is_some_and(|at| at >= window), "{:?}", free_at);
+        let onset = onset.min(free_at.unwrap_or_default());
+        prop_assert_eq!(removed_at(&policy, world, Some((&forbids, onset)), until + 600), None);
+    }
+}
+
 /// A world of one healthy cluster with a steady load and every replica ready.
 fn steady(replicas: u32, rate: f64, now: Now) -> Tick {
     Tick {

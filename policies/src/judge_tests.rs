@@ -315,7 +315,8 @@ fn a_roll_out_a_missing_baseline_or_a_pause_keeps_what_there_is() {
 
 #[test]
 fn what_forbids_to_write_leaves_the_recommendation() {
-    let barriers: [(fn(&mut Scene), &str); 5] = [
+    type Change = fn(&mut Scene);
+    let barriers: [(Change, &str); 5] = [
         (|s| s.freeze = Some(Freeze { reason: "incident 42".to_owned() }), "Frozen"),
         (|s| s.workload.policy.pause.all = true, "Paused"),
         (|s| s.workload.policy.mode = Mode::Recommend, "ModeRecommend"),
