@@ -34,17 +34,15 @@ fn at(seconds: u64) -> Now {
 }
 
 /// Steady load of so many requests per second, read just now.
-fn requests(rate: f64, now: Now) -> Observed<LoadSample> {
-    Ok(Reading::complete(
-        LoadSample {
-            window: Duration::from_mins(1),
-            histogram: None,
-            endpoints: BTreeMap::new(),
-            requests: rate,
-            backlog: None,
-        },
-        now.wall,
-    ))
+fn requests(rate: f64, now: Now) -> Reading<LoadSample> {
+    let sample = LoadSample {
+        window: Duration::from_mins(1),
+        histogram: None,
+        endpoints: BTreeMap::new(),
+        requests: rate,
+        backlog: None,
+    };
+    Reading::complete(sample, now.wall)
 }
 
 /// A policy with a capacity of 100 per replica, a band of 1.1 to 1.6, bounds of 1 to 100.
@@ -127,7 +125,7 @@ impl Scene {
 
     /// Judges with this load; the readings are fresh.
     fn with_load(&mut self, rate: f64, now: Now) -> (Decision, Vec<Action>) {
-        self.instance().load = requests(rate, now);
+        self.instance().load = Ok(requests(rate, now));
         self.judge(now)
     }
 
@@ -515,7 +513,7 @@ fn queue(scene: &mut Scene, value: f64, now: Now) -> (Decision, Vec<Action>) {
 #[test]
 fn it_sleeps_after_the_idle_time_and_wakes_at_the_first_sign() {
     let mut scene = sleeper();
-    scene.instance().load = requests(0.0, at(0));
+    scene.instance().load = Ok(requests(0.0, at(0)));
     for seconds in (0..300).step_by(5) {
         assert!(queue(&mut scene, 3.0, at(seconds)).1.is_empty());
     }
@@ -534,7 +532,7 @@ fn it_sleeps_after_the_idle_time_and_wakes_at_the_first_sign() {
 #[test]
 fn doubt_neither_wakes_it_nor_sends_it_to_sleep() {
     let mut scene = sleeper();
-    scene.instance().load = requests(0.0, at(0));
+    scene.instance().load = Ok(requests(0.0, at(0)));
     for seconds in (0..1_000).step_by(100) {
         scene.workload.triggers.insert("queue".to_owned(), Err(Doubt::TimedOut));
         assert!(scene.judge(at(seconds)).1.is_empty());
