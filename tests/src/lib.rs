@@ -8,6 +8,7 @@
 //! emulator    gives the pods of those clusters load and latency, and serves their metrics
 //! prometheus  scrapes the emulator                 proxy      faults on the way to either of them
 //! operator    the real `loadline run`              up         all of it for a person: `cargo rig up`
+//! helm        the chart on one of those clusters
 //! ```
 //!
 //! Linux only: it reads `/proc`.
@@ -17,6 +18,7 @@ pub mod background;
 pub mod binaries;
 pub mod cluster;
 pub mod emulator;
+pub mod helm;
 pub mod ports;
 pub mod process;
 pub mod prometheus;

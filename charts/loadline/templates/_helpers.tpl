@@ -67,9 +67,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "loadline.fullname" . -}}
 {{- end -}}
 
-{{/* The operator's configuration file. */}}
+{{/* The operator's configuration file. It finds the resource of a kind by discovery. */}}
 {{- define "loadline.config" -}}
-{{- toYaml (merge (dict "scaleTargets" .Values.scaleTargets) .Values.config) -}}
+{{- $kinds := list -}}
+{{- range .Values.scaleTargets -}}
+{{- $kinds = append $kinds (pick . "apiVersion" "kind") -}}
+{{- end -}}
+{{- toYaml (merge (dict "scaleTargets" $kinds) .Values.config) -}}
 {{- end -}}
 
 {{/* scaleTargets as a CEL map: {'apps/v1 Deployment': ['apps', 'deployments'], …}. The schema keeps quotes out. */}}
