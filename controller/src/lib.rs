@@ -11,8 +11,8 @@
 pub mod cli;
 pub mod client;
 pub mod lease;
-pub mod lint;
 pub mod ports;
+pub mod simulated;
 pub mod telemetry;
 pub mod tick;
 pub mod translate;

@@ -1,1 +1,9 @@
-//! .
+//! What a person sees of Loadline's decisions.
+//!
+//! ```text
+//! policies::plan::Decision ──> terminal: a card, a line of a log, an overview ──> text
+//! ```
+//!
+//! Pure functions of what was decided: the same decision looks the same in `explain`, in `demo` and in a test.
+
+pub mod terminal;

@@ -26,4 +26,3 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod reason;
-pub mod reference;

@@ -24,6 +24,7 @@ mod config;
 mod event;
 mod fault;
 mod pods;
+pub mod scenario;
 pub mod service;
 mod telemetry;
 #[cfg(test)]
