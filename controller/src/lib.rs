@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod client;
 pub mod lease;
+pub mod lint;
 pub mod ports;
 pub mod simulated;
 pub mod telemetry;

@@ -14,8 +14,16 @@ pub struct ApiDuration(pub Duration);
 
 /// A string that is not a duration of the API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a duration: write for example 15s, 5m, 1h30m or 250ms (units h, m, s, ms; no days)")]
+#[error("{problem}: write for example 15s, 5m, 1h30m or 250ms (units h, m, s, ms; no days)", problem = self.problem())]
 pub struct ParseDurationError(String);
+
+impl ParseDurationError {
+    /// What is wrong, without the way to fix it.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        format!("{:?} is not a duration", self.0)
+    }
+}
 
 impl ApiDuration {
     /// A duration of whole seconds.

@@ -39,7 +39,7 @@ pub struct SafetyLeverSpec {
     /// Why; shown wherever something is held because of this.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = ("self.trim() != ''",
-        "say why, so that whoever finds it knows, for example: INC-4711, payment provider is down"))]
+        "the reason is blank: say why, so that whoever finds it knows, for example INC-4711, payment provider is down"))]
     pub reason: String,
     /// When the lever lets go by itself; without it, it holds until a person changes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

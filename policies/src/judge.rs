@@ -227,3 +227,11 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "judge_properties.rs"]
+mod properties;

@@ -26,3 +26,4 @@ pub mod plan;
 pub mod policy;
 pub mod reading;
 pub mod reason;
+pub mod reference;

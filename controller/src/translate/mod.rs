@@ -26,12 +26,12 @@ mod translator;
 mod triggers;
 
 pub use complaint::{Complaint, Complaints};
+pub(crate) use fleet::against_profile;
 pub use fleet::freeze;
 pub use pause::ANNOTATIONS;
 pub use policy::policy;
 pub use profiles::{KnownProfiles, ProfileFacts};
 pub use translator::Translator;
 
-/// Most replicas that a policy may name anywhere: the pods that a Kubernetes cluster is built for are
-/// 150,000, so a larger number is a slip of the keyboard.
-pub const MAX_REPLICAS: u32 = 100_000;
+/// Most replicas that a policy may name anywhere; the same as in the schema.
+pub const MAX_REPLICAS: u32 = loadline_crds::elastic_policy::MAX_REPLICAS.unsigned_abs();

@@ -3,7 +3,10 @@
 use std::sync::LazyLock;
 
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{
+    civil::Date,
+    tz::{TimeZone, TimeZoneDatabase},
+};
 use loadline_crds::elastic_policy as api;
 use loadline_policies::policy::Schedule;
 
@@ -52,13 +55,38 @@ fn schedule(s: &api::Schedule, most: Option<u32>, path: &str, c: &mut Complaints
 fn cron(text: &str, path: &str, c: &mut Complaints) -> Option<croner::Cron> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     match parser.parse(text) {
-        Ok(cron) => Some(cron),
+        Ok(cron) if comes(text, parser) => Some(cron),
+        Ok(_) => c.add(
+            path,
+            format!("the date of {text:?} never comes"),
+            "see its day and its month: February has at most 29 days",
+        ),
         Err(e) => c.add(
             path,
             format!("{text:?} is not a cron expression ({})", e.to_string().trim_end_matches('.')),
             "write minute hour day month weekday, for example \"30 11 * * 1-5\"",
         ),
     }
+}
+
+/// Whether the date of a cron expression ever comes.
+///
+/// The search for the next start of one that does not takes seconds, in which every other policy would wait,
+/// so it must not get past here. The calendar of weekdays and leap days repeats every 28 years.
+fn comes(text: &str, parser: CronParser) -> bool {
+    const FIRST_DAY: Date = Date::constant(2024, 1, 1);
+    const DAYS: usize = 28 * 366;
+    let mut fields = text.split_whitespace().skip(2);
+    let (Some(day), Some(month), Some(weekday)) = (fields.next(), fields.next(), fields.next()) else {
+        // A nickname as @daily.
+        return true;
+    };
+    let Ok(midnight) = parser.parse(&format!("0 0 {day} {month} {weekday}")) else { return true };
+    FIRST_DAY
+        .series(jiff::Span::new().days(1))
+        .take(DAYS)
+        .filter_map(|date| date.to_zoned(TimeZone::UTC).ok())
+        .any(|time| midnight.is_time_matching(&time).unwrap_or(false))
 }
 
 fn zone(name: &str, path: &str, c: &mut Complaints) -> Option<TimeZone> {
@@ -113,6 +141,17 @@ mod tests {
         let complaints = parse(api::Schedule { start: start.into(), ..lunch() }).unwrap_err();
         assert!(complaints[0].starts_with("spec.schedules[0].start: "), "{complaints:?}");
         assert!(complaints[0].contains("minute hour day month weekday"), "{complaints:?}");
+    }
+
+    #[rstest]
+    #[case::leap_day("0 0 29 2 *", true)]
+    #[case::leap_day_on_a_monday("0 0 29 2 +1", true)]
+    #[case::thirtieth_of_february("0 0 30 2 *", false)]
+    #[case::thirty_first_of_short_months("30 9 31 2,4,6,9,11 *", false)]
+    #[case::nickname("@daily", true)]
+    fn a_date_that_never_comes_is_refused(#[case] start: &str, #[case] comes: bool) {
+        let parsed = parse(api::Schedule { start: start.into(), ..lunch() });
+        assert_eq!(parsed.is_ok(), comes, "{parsed:?}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct ScalingRules {
     /// Up: the lowest recommendation of this window counts (default 0s). Down: the highest (default 5m).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = ("duration(self) <= duration('1h')",
-        "write at most 1h: a longer memory would hold replicas for a peak that is long over"))]
+        "this is too long: write at most 1h, since a longer memory holds replicas for a peak that is long over"))]
     pub stabilization_window: Option<ApiDuration>,
     /// Rate rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub struct ScalingPolicy {
     pub value: i32,
     /// The period; above 0s and at most 30m, as in HPA.
     #[x_kube(validation = ("duration(self) > duration('0s') && duration(self) <= duration('30m')",
-        "write a period above 0s and at most 30m, for example 15s"))]
+        "this is no possible period: write more than 0s and at most 30m, for example 15s"))]
     pub period: ApiDuration,
 }
 
@@ -103,7 +103,7 @@ pub enum SelectPolicy {
 pub struct Fallback {
     /// How long without data before it counts.
     #[serde(default = "after")]
-    #[x_kube(validation = ("duration(self) > duration('0s')", "write how long to wait for data, for example 3m"))]
+    #[x_kube(validation = ("duration(self) > duration('0s')", "0s is no time at all: write how long to wait for data, for example 3m"))]
     pub after: ApiDuration,
     /// What then. Hold keeps what is there; AtLeast raises to replicas and never lowers; Static sets exactly
     /// replicas, up or down.

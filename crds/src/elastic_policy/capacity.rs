@@ -20,10 +20,10 @@ pub struct Objective {
 pub struct LatencyObjective {
     /// Between 0 and 1, for example 0.99.
     #[x_kube(validation = ("self > 0.0 && self < 1.0",
-        "write a quantile as a number between 0 and 1, for example 0.99 and not 99"))]
+        "this is no quantile: write a number between 0 and 1, for example 0.99 and not 99"))]
     pub quantile: f64,
     /// For example 250ms.
-    #[x_kube(validation = ("duration(self) > duration('0s')", "write a latency above 0s, for example 250ms"))]
+    #[x_kube(validation = ("duration(self) > duration('0s')", "0s is no latency: write more, for example 250ms"))]
     pub target: ApiDuration,
 }
 
@@ -34,8 +34,8 @@ pub struct Capacity {
     /// Learned, or the benchmark of one replica in weighted requests per second: a whole number, or a decimal
     /// as a string ("12.5"). Until it is declared or learned, the policy only observes.
     #[serde(default = "learned")]
-    #[x_kube(validation = ("type(self) == int ? int(self) > 0 : self == 'Learned' || (self.size() <= 20 && self.matches('^[0-9]+([.][0-9]+)?$') && double(self) > 0.0)",
-        "write Learned, or the requests per second that one replica bears: a whole number above 0, or a decimal as a string, for example \"12.5\""))]
+    #[x_kube(validation = ("string(self) == 'Learned' || (string(self).size() <= 20 && string(self).matches('^[0-9]+([.][0-9]+)?$') && double(string(self)) > 0.0)",
+        "this is no capacity of a replica: write Learned, or the requests per second that it bears, a whole number above 0 or a decimal in quotes, for example \"12.5\""))]
     pub per_replica: IntOrString,
     /// The band of redundancy that is kept.
     #[serde(default)]
@@ -93,11 +93,11 @@ pub struct Forecast {
     /// Quantile of the forecast maximum that capacity is kept for.
     #[serde(default = "quantile")]
     #[x_kube(validation = ("self > 0.0 && self < 1.0",
-        "write a quantile as a number between 0 and 1, for example 0.95 and not 95"))]
+        "this is no quantile: write a number between 0 and 1, for example 0.95 and not 95"))]
     pub quantile: f64,
     /// How much history is used; two weeks hold every weekday twice.
     #[serde(default = "history")]
-    #[x_kube(validation = ("duration(self) >= duration('1h')", "use at least 1h of history, for example 336h"))]
+    #[x_kube(validation = ("duration(self) >= duration('1h')", "this is too little history: use at least 1h, for example 336h"))]
     pub history: ApiDuration,
 }
 

@@ -15,7 +15,7 @@ pub struct Load {
     /// the offered load and how they are mapped to workloads.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = ("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",
-        "name a telemetry profile: lower-case letters, digits and dashes, for example otel-http"))]
+        "this is no name of a profile: write lower-case letters, digits and dashes, for example otel-http"))]
     pub profile: String,
     /// How this workload's series are found. Without it, as the profile says.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub struct SeriesMatch {
     #[schemars(extend("minProperties" = 1, "maxProperties" = 8,
         "additionalProperties" = {"type": "string", "minLength": 1, "maxLength": 253}))]
     #[x_kube(validation = ("self.all(name, name.size() <= 63 && name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$'))",
-        "write the names of labels as Prometheus does: letters, digits and underscores, for example http_route"))]
+        "this is no name of a label: write letters, digits and underscores as Prometheus does, for example http_route"))]
     pub labels: Option<BTreeMap<String, String>>,
     /// Series of this route, for a gateway's profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ pub struct Weights {
         .message("there must be one more factor than cuts, since n cuts make n + 1 sections: add or remove a factor")
         .field_path(".factors"),
     validation = Rule::new("self.cuts.all(c, duration(c) > duration('0s')) && self.cuts.map(c, duration(c)).isSorted() && self.cuts.all(c, self.cuts.exists_one(d, duration(d) == duration(c)))")
-        .message("cuts must ascend from above 0s, each longer than the one before, for example [10ms, 50ms, 100ms, 500ms]")
+        .message("the cuts do not ascend from above 0s: list each longer than the one before, for example [10ms, 50ms, 100ms, 500ms]")
         .field_path(".cuts")
 )]
 pub struct LatencyWeights {

@@ -115,17 +115,17 @@ pub struct TargetRef {
     /// Group and version, for example apps/v1.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = ("self.matches('^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$')",
-        "write group and version as kubectl api-resources shows them, for example apps/v1"))]
+        "this is no API version: write group and version as kubectl api-resources shows them, for example apps/v1"))]
     pub api_version: String,
     /// Kind, for example Deployment.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = ("self.matches('^[A-Z][A-Za-z0-9]*$')",
-        "write the kind as kubectl api-resources shows it, for example Deployment"))]
+        "this is no kind: write it as kubectl api-resources shows it, for example Deployment"))]
     pub kind: String,
     /// Name of the object, in the policy's namespace.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = ("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",
-        "write the name of an object: lower-case letters, digits, dots and dashes, for example checkout"))]
+        "this is no name of an object: write lower-case letters, digits, dots and dashes, for example checkout"))]
     pub name: String,
 }
 

@@ -13,13 +13,13 @@ pub struct Schedule {
     /// Name, unique in the policy.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = ("self.matches('^[a-z]([a-z0-9_-]*[a-z0-9])?$')",
-        "write a name of lower-case letters, digits, dashes and underscores, for example lunch"))]
+        "this is no name: write lower-case letters, digits, dashes and underscores, for example lunch"))]
     pub name: String,
     /// Cron expression of the start: minute hour day month weekday, for example "30 11 * * 1-5".
     #[schemars(length(min = 1, max = 100))]
     pub start: String,
     /// How long the peak lasts, from its start on.
-    #[x_kube(validation = ("duration(self) > duration('0s')", "write how long the peak lasts, for example 2h"))]
+    #[x_kube(validation = ("duration(self) > duration('0s')", "0s is no time at all: write how long the peak lasts, for example 2h"))]
     pub duration: ApiDuration,
     /// IANA time zone, for example Asia/Shanghai.
     #[serde(default = "utc")]
@@ -46,18 +46,18 @@ pub struct Trigger {
     /// Name, unique in the policy; formulas read the value as values.NAME.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = ("self.matches('^[a-z]([a-z0-9_-]*[a-z0-9])?$')",
-        "write a name of lower-case letters, digits, dashes and underscores, for example backlog"))]
+        "this is no name: write lower-case letters, digits, dashes and underscores, for example backlog"))]
     pub name: String,
     /// PromQL that gives one number. The policy's namespace is enforced in every selector.
     #[schemars(length(min = 1, max = 2048))]
     pub query: String,
     /// Replicas = value / perReplica (the AverageValue of HPA).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("self > 0.0", "write the value that one replica bears: a number above 0"))]
+    #[x_kube(validation = ("self > 0.0", "it must be above 0: write the value that one replica bears"))]
     pub per_replica: Option<f64>,
     /// Replicas = ready replicas × value / target (the Value of HPA).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = ("self > 0.0", "write the value that is aimed at: a number above 0"))]
+    #[x_kube(validation = ("self > 0.0", "it must be above 0: write the value that is aimed at"))]
     pub target: Option<f64>,
     /// A CEL expression over value, values, ready and replicas (all doubles) that gives the replicas wanted,
     /// for example math.ceil(value / 200.0).
@@ -81,7 +81,7 @@ pub struct Activation {
     pub above: f64,
     /// Back to zero only after the signal was at or under above for this long.
     #[serde(default = "idle_for")]
-    #[x_kube(validation = ("duration(self) > duration('0s')", "write how long it must be idle, for example 5m"))]
+    #[x_kube(validation = ("duration(self) > duration('0s')", "0s is no time at all: write how long it must be idle, for example 5m"))]
     pub idle_for: ApiDuration,
 }
 

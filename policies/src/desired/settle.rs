@@ -47,14 +47,15 @@ pub fn settle(
 
     let (wanted, floors) = raise_to_floors(policy, held, current, memory, now, &mut limits);
 
-    // The lower bound is explicit and needs no evidence: it is where a change starts from.
-    let base = current.max(lower);
+    // Bounds are explicit and need no evidence: a change starts and ends inside them.
+    let max = policy.bounds.max;
+    let base = current.max(lower).min(max);
     let raised = current < lower && wanted < lower;
-    let wanted = wanted.max(lower);
-    let paced = pace::pace(base, wanted, behaviour, &memory.changes, now.mono);
-    limits.paced(paced, base, wanted, now.mono);
-    let bounded = paced.replicas.max(lower).min(policy.bounds.max);
-    limits.bounded(policy.bounds.max, current, paced.replicas, wanted);
+    let target = wanted.max(lower).min(max);
+    let paced = pace::pace(base, target, behaviour, &memory.changes, now.mono);
+    limits.paced(paced, base, target, now.mono);
+    limits.bounded(max, current, wanted);
+    let bounded = paced.replicas;
     if raised {
         let text = format!("{current} is below bounds.min: raised to {lower} at once.");
         limits.list.push(Reason::new(ReasonCode::AtMin, text));
@@ -177,8 +178,8 @@ impl Limits {
         self.add(reason, up);
     }
 
-    fn bounded(&mut self, max: u32, current: u32, paced: u32, wanted: u32) {
-        if wanted.max(paced) <= max {
+    fn bounded(&mut self, max: u32, current: u32, wanted: u32) {
+        if wanted <= max && current <= max {
             return;
         }
         let text = format!("{} are wanted; bounds.max is {max}.", words::replicas(wanted));

@@ -7,11 +7,12 @@ use serde::Serialize;
 use crate::{
     capacity,
     fleet::{Histogram, Instance, LoadSample, Workload},
+    ids::ClusterId,
     latency::{self, Evidence, LatencyTerm},
     load::{
         baseline, burst,
         histogram::Quantile,
-        weighted::{Weighed, offered, weigh},
+        weighted::{Weighed, offered, weigh, weigh_short},
     },
     memory::{PolicyMemory, WeightBaseline},
     now::Now,
@@ -34,8 +35,8 @@ pub struct Assessment {
     /// Load for sizing up: the sum of what is certain, silent replicas count as zero. `None` when nothing
     /// usable was read.
     pub up: Option<Demand>,
-    /// Load for sizing down: silent and unready replicas count as fully loaded. `None` when any reading is in
-    /// doubt: then nothing may be removed.
+    /// Load for sizing down: silent and unready replicas count as fully loaded, each with all that one bears
+    /// after the latency term's factor. `None` when any reading is in doubt: then nothing may be removed.
     pub down: Option<Demand>,
     /// A statistically significant burst of the short window, where it is above `up`. It may only raise.
     pub burst: Option<Demand>,
@@ -55,6 +56,7 @@ pub struct Assessment {
 
 /// A cluster whose steady load was read: fresh, of the right shape, though perhaps not of all replicas.
 struct Certain<'a> {
+    cluster: &'a ClusterId,
     instance: &'a Instance,
     reading: &'a Reading<LoadSample>,
     work: Weighed,
@@ -76,13 +78,13 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
     let sizing = Sizing { weights, baseline: known.as_ref(), now };
 
     let up = sizing.demand(certain.iter().map(|c| (c.work, c.reading)));
-    let burst = sizing.burst(workload, &certain, up, &mut doubts);
+    let burst = sizing.burst(&certain, up, &mut doubts);
+    doubts.extend(unread_bursts(workload));
     for (name, trigger) in &workload.triggers {
         if let Err(doubt) = trigger {
             doubts.push((name.clone(), doubt.clone()));
         }
     }
-    let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, per_replica));
 
     let measured = policy.objective.and_then(|o| Measured::new(o, &certain));
     let settled = settled(workload, &certain);
@@ -98,6 +100,8 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         });
         latency::judge(&objective, evidence, &mut memory.latency, now.mono)
     });
+    let bears = per_replica.map(|c| c / latency_term.factor());
+    let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, bears));
     Assessment {
         up,
         down,
@@ -127,7 +131,7 @@ fn read<'a>(
                 if too_silent(reading.coverage, per_replica) {
                     doubts.push((cluster.to_string(), Doubt::Partial(reading.coverage)));
                 }
-                certain.push(Certain { instance, reading, work });
+                certain.push(Certain { cluster, instance, reading, work });
             }
             Err(doubt) => doubts.push((cluster.to_string(), doubt)),
         }
@@ -169,24 +173,26 @@ impl Sizing<'_> {
     /// short window takes part with its long one.
     fn burst(
         &self,
-        workload: &Workload,
         certain: &[Certain<'_>],
         up: Option<Demand>,
         doubts: &mut Vec<(String, Doubt)>,
     ) -> Option<Demand> {
-        doubts.extend(burst_doubts(workload));
         let (mut count, mut expected) = (0.0, 0.0);
         let mut parts = Vec::with_capacity(certain.len());
         for c in certain {
             let short = c.instance.burst.as_ref().and_then(|b| b.as_ref().ok());
-            let short = short.and_then(|s| Some((s, weigh(&s.value, self.weights).ok()?)));
-            if let Some((short, work)) = short {
-                let seconds = short.value.window.as_secs_f64();
-                count += offered(&short.value).unwrap_or(0.0) * seconds;
-                expected += offered(&c.reading.value).unwrap_or(0.0) * seconds;
-                parts.push((work, short));
-            } else {
-                parts.push((c.work, c.reading));
+            match short.map(|s| (s, weigh_short(&s.value, &c.reading.value, self.weights))) {
+                Some((short, Ok(work))) => {
+                    let seconds = short.value.window.as_secs_f64();
+                    count += offered(&short.value).unwrap_or(0.0) * seconds;
+                    expected += offered(&c.reading.value).unwrap_or(0.0) * seconds;
+                    parts.push((work, short));
+                }
+                Some((_, Err(doubt))) => {
+                    doubts.push((burst_name(c.cluster), doubt));
+                    parts.push((c.work, c.reading));
+                }
+                None => parts.push((c.work, c.reading)),
             }
         }
         let demand = self.demand(parts.into_iter())?;
@@ -194,20 +200,22 @@ impl Sizing<'_> {
     }
 }
 
-/// What is wrong with the short windows.
-fn burst_doubts(workload: &Workload) -> impl Iterator<Item = (String, Doubt)> + '_ {
-    let seen = workload.instances.iter().filter_map(|(id, i)| i.as_ref().ok().map(|i| (id, i)));
-    seen.filter_map(|(cluster, instance)| {
-        let read = instance.burst.as_ref()?.as_ref().map_err(Clone::clone);
-        let doubt = read.and_then(|r| weigh(&r.value, &workload.policy.load.weights)).err()?;
-        let alone = workload.instances.len() == 1;
-        Some((if alone { "burst".to_owned() } else { format!("burst in {cluster}") }, doubt))
+/// The name of a short window among the doubts: `burst` at home, with the cluster elsewhere.
+fn burst_name(cluster: &ClusterId) -> String {
+    if *cluster == ClusterId::local() { "burst".to_owned() } else { format!("burst in {cluster}") }
+}
+
+/// The short windows that could not be read.
+fn unread_bursts(workload: &Workload) -> impl Iterator<Item = (String, Doubt)> + '_ {
+    workload.instances.iter().filter_map(|(cluster, instance)| {
+        let doubt = instance.as_ref().ok()?.burst.as_ref()?.as_ref().err()?;
+        Some((burst_name(cluster), doubt.clone()))
     })
 }
 
 /// The demand on the way down: every silent and every unready replica counts as fully loaded. `None` where
 /// there are such replicas and nobody knows what they bear.
-fn unheard(up: Demand, certain: &[Certain<'_>], per_replica: Option<f64>) -> Option<Demand> {
+fn unheard(up: Demand, certain: &[Certain<'_>], bears: Option<f64>) -> Option<Demand> {
     let unheard: u32 = certain
         .iter()
         .map(|c| {
@@ -218,7 +226,7 @@ fn unheard(up: Demand, certain: &[Certain<'_>], per_replica: Option<f64>) -> Opt
     if unheard == 0 {
         return Some(up);
     }
-    let load = f64::from(unheard) * per_replica?;
+    let load = f64::from(unheard) * bears?;
     Some(Demand { weighted: up.weighted + load, raw: up.raw + load, ..up })
 }
 

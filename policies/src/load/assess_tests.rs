@@ -238,6 +238,18 @@ fn a_short_window_in_doubt_forbids_the_way_down_and_names_its_cluster() {
 }
 
 #[test]
+fn a_short_window_that_only_counts_requests_is_no_doubt() {
+    // given latency weights and a source whose short window has no histogram
+    let short = LoadSample { window: Duration::from_secs(20), ..sample(400.0) };
+    let steady = instance(5, read(timed(100.0, 0.05), 5, 5));
+    let quick = Instance { burst: Some(read(short, 5, 5)), ..steady };
+    let got = fresh(&workload(latency(), vec![("local", quick)]));
+    // then its requests weigh as those of the long window
+    assert_eq!((weighted(got.burst), got.doubts), (Some(200.0), vec![]));
+    assert_eq!(weighted(got.down), Some(50.0));
+}
+
+#[test]
 fn saturation_is_sized_at_half_more_than_the_healthy_weight_and_removes_nothing() {
     // given a service that was learned at 0.5 a request
     let mut memory = PolicyMemory::default();

@@ -42,6 +42,20 @@ const MIN_REQUESTS: f64 = 100.0;
 /// service time). Judged on the weight before the guard, so that inflated weights are never learned.
 const HEALTHY_UTILISATION: f64 = 0.8;
 
+/// How much healthy time a baseline from status is taken to rest on (status does not say it).
+///
+/// Long enough that the minutes after a restart do not overthrow a good one, short enough that one which was
+/// learned in bad minutes is corrected within the hour.
+const KEPT: Duration = Duration::from_hours(1);
+
+impl WeightBaseline {
+    /// A baseline that status kept over a restart: its mean, and when it was last moved.
+    #[must_use]
+    pub const fn kept(mean: f64, at: Mono) -> Self {
+        Self { mean, at, learned: KEPT }
+    }
+}
+
 /// Whether these weights feed back through latency, so that a baseline is needed.
 #[must_use]
 pub const fn needed(weights: &Weights) -> bool {
@@ -186,6 +200,17 @@ mod tests {
         let mut b = Some(baseline(1.0));
         learn(&mut b, work(10.0, 2.0), WINDOW, at(86_400));
         assert!(b.unwrap().mean < 1.01, "{b:?}");
+    }
+
+    #[test]
+    fn a_baseline_kept_over_a_restart_is_moved_by_hours_not_by_the_first_sample() {
+        let mut b = Some(WeightBaseline::kept(1.0, at(0)));
+        learn(&mut b, work(10.0, 2.0), WINDOW, at(300));
+        assert!(b.unwrap().mean < 1.05, "{b:?}");
+        for tick in 1..=720 {
+            learn(&mut b, work(10.0, 2.0), WINDOW, at(300 + tick * 5));
+        }
+        assert!(b.unwrap().mean > 1.4, "{b:?}");
     }
 
     #[test]
