@@ -6,8 +6,11 @@ use std::{error::Error, io::Write as _, path::Path, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod cluster;
 mod completion;
 mod crds;
+mod explain;
+mod freeze;
 
 /// What a command gives back: an exit code, or an error with its causes.
 pub type CommandResult = Result<Exit, Box<dyn Error + Send + Sync>>;
@@ -57,12 +60,21 @@ enum Command {
     Completion(completion::Args),
     /// Print the custom resource definitions
     Crds(crds::Args),
+    /// Say what was decided for a workload, and why
+    Explain(explain::Args),
+    /// Stop all automation, with a reason
+    Freeze(freeze::FreezeArgs),
+    /// Let automation go on, with a reason
+    Unfreeze(freeze::UnfreezeArgs),
 }
 
 fn dispatch(command: Command) -> CommandResult {
     match command {
         Command::Completion(args) => completion::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Freeze(args) => freeze::freeze(&args),
+        Command::Unfreeze(args) => freeze::unfreeze(&args),
     }
 }
 

@@ -1,0 +1,286 @@
+//! `loadline explain`: what was decided for a workload, and why.
+
+use std::io::Write as _;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::{Api, ResourceExt as _, api::ListParams};
+use loadline_crds::{
+    ElasticPolicy,
+    elastic_policy::{ElasticPolicyStatus, Mode, TargetRef},
+};
+use serde::Serialize;
+
+use super::{
+    CommandResult, Exit,
+    cluster::{ClusterArgs, Output, block_on},
+};
+use crate::client::Failure;
+
+/// Events shown, newest first.
+const EVENTS: usize = 8;
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The policy or the workload that it scales: NAME, NAMESPACE/NAME, or deployment/NAME
+    #[arg(value_name = "WORKLOAD")]
+    workload: String,
+    /// Its namespace; else the one of the kubeconfig's context
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// How to answer
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Why there is nothing to explain.
+#[derive(Debug, thiserror::Error)]
+enum ExplainError {
+    #[error("{0}")]
+    Api(Failure),
+    #[error(
+        "no ElasticPolicy in namespace {namespace} is named {name:?} or scales a workload of that name{known}"
+    )]
+    NotFound { name: String, namespace: String, known: String },
+}
+
+/// The whole answer; a contract for scripts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explanation {
+    policy: String,
+    namespace: String,
+    target: TargetRef,
+    asked_mode: Mode,
+    /// Whether the status speaks of the present generation of the policy.
+    current: bool,
+    status: ElasticPolicyStatus,
+    events: Vec<Happening>,
+}
+
+/// One Event of the policy.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Happening {
+    at: Option<Timestamp>,
+    reason: String,
+    note: String,
+}
+
+/// Explains one workload.
+pub(super) fn run(args: &Args) -> CommandResult {
+    let explanation = block_on(async {
+        let session = args.cluster.session().await?;
+        let (namespace, name) = locate(&args.workload, args.namespace.as_deref(), &session.namespace);
+        let policies = Api::namespaced(session.client.clone(), &namespace);
+        let policy = find(&policies, &namespace, &name).await?;
+        let events = events(&Api::namespaced(session.client, &namespace), &namespace, &policy).await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(explanation(policy, namespace, events))
+    })??;
+    let ready = explanation.status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+    let text = args.output.render(&explanation, |e| page(e, Timestamp::now()))?;
+    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    Ok(if ready { Exit::Ok } else { Exit::Findings })
+}
+
+/// The namespace and name that `NAME`, `NAMESPACE/NAME` or `KIND/NAME` mean.
+fn locate(workload: &str, namespace: Option<&str>, default: &str) -> (String, String) {
+    const KINDS: &[&str] =
+        &["deployment", "deploy", "deployments", "statefulset", "sts", "elasticpolicy", "ep"];
+    let namespace_or = |fallback: &str| namespace.unwrap_or(fallback).to_owned();
+    match workload.split_once('/') {
+        Some((kind, name)) if KINDS.contains(&kind.to_lowercase().as_str()) => {
+            (namespace_or(default), name.to_owned())
+        }
+        Some((place, name)) => (namespace_or(place), name.to_owned()),
+        None => (namespace_or(default), workload.to_owned()),
+    }
+}
+
+/// The policy by its own name, else by its target's.
+async fn find(api: &Api<ElasticPolicy>, namespace: &str, name: &str) -> Result<ElasticPolicy, ExplainError> {
+    let all = api.list(&ListParams::default()).await.map_err(|e| {
+        ExplainError::Api(Failure::of(&e, "list", "elasticpolicies", &format!("in namespace {namespace}")))
+    })?;
+    let by_name = all.items.iter().find(|p| p.name_any() == name);
+    let by_target = || all.items.iter().find(|p| p.spec.target.name == name);
+    by_name.or_else(by_target).cloned().ok_or_else(|| {
+        let names: Vec<_> = all.items.iter().map(kube::ResourceExt::name_any).take(10).collect();
+        let known = match names.as_slice() {
+            [] => "; there is none at all there: check -n".to_owned(),
+            _ => format!("; there are: {}", names.join(", ")),
+        };
+        ExplainError::NotFound { name: name.to_owned(), namespace: namespace.to_owned(), known }
+    })
+}
+
+async fn events(
+    api: &Api<Event>,
+    namespace: &str,
+    policy: &ElasticPolicy,
+) -> Result<Vec<Happening>, ExplainError> {
+    let params = ListParams::default().fields(&format!("regarding.name={}", policy.name_any()));
+    let listed = api.list(&params).await.map_err(|e| {
+        ExplainError::Api(Failure::of(&e, "list", "events", &format!("in namespace {namespace}")))
+    })?;
+    let ours = listed
+        .items
+        .into_iter()
+        .filter(|e| e.regarding.as_ref().is_some_and(|r| r.kind.as_deref() == Some("ElasticPolicy")));
+    let mut happenings: Vec<_> = ours
+        .map(|e| Happening {
+            at: e.series.map(|s| s.last_observed_time.0).or(e.event_time.map(|t| t.0)),
+            reason: e.reason.unwrap_or_default(),
+            note: e.note.unwrap_or_default(),
+        })
+        .collect();
+    happenings.sort_by_key(|h| std::cmp::Reverse(h.at));
+    happenings.truncate(EVENTS);
+    Ok(happenings)
+}
+
+fn explanation(policy: ElasticPolicy, namespace: String, events: Vec<Happening>) -> Explanation {
+    let name = policy.name_any();
+    let status = policy.status.unwrap_or_default();
+    let current =
+        status.observed_generation.is_some() && status.observed_generation == policy.metadata.generation;
+    Explanation {
+        policy: name,
+        namespace,
+        target: policy.spec.target,
+        asked_mode: policy.spec.mode,
+        current,
+        status,
+        events,
+    }
+}
+
+/// The answer for people.
+fn page(e: &Explanation, now: Timestamp) -> String {
+    let mut lines = vec![format!(
+        "{}/{} scales {} {} (mode {:?})",
+        e.namespace,
+        e.policy,
+        e.target.kind,
+        e.target.name,
+        e.status.mode.unwrap_or(e.asked_mode)
+    )];
+    if !e.current {
+        lines.push("  The operator has not judged this version of the policy yet: is it running?".to_owned());
+    }
+    if let Some(reason) = &e.status.reason {
+        lines.push(format!("  {reason}"));
+    }
+    lines.push(String::new());
+    lines.push(facts(&e.status));
+    if !e.status.conditions.is_empty() {
+        lines.extend([String::new(), conditions(&e.status.conditions, now)]);
+    }
+    if !e.events.is_empty() {
+        lines.extend([String::new(), happenings(&e.events, now)]);
+    }
+    lines.join("\n")
+}
+
+fn facts(status: &ElasticPolicyStatus) -> String {
+    let number = |n: Option<i32>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let decimal = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), |x| x.to_string());
+    let mut lines = vec![format!(
+        "  replicas    {} wanted by Loadline, {} asked for, {} ready",
+        number(status.desired_replicas),
+        number(status.current_replicas),
+        number(status.ready_replicas)
+    )];
+    if let Some(load) = &status.load {
+        lines.push(format!(
+            "  load        {} weighted requests/s ({} requests/s); one replica bears {}; redundancy {}",
+            decimal(load.weighted_qps),
+            decimal(load.qps),
+            decimal(load.per_replica),
+            decimal(load.redundancy)
+        ));
+    }
+    if let Some(change) = status.recent_changes.last() {
+        lines.push(format!("  last write  {} -> {} at {}", change.from, change.to, change.at.0));
+    }
+    lines.join("\n")
+}
+
+fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    table
+}
+
+fn conditions(conditions: &[Condition], now: Timestamp) -> String {
+    let mut table = table(["CONDITION", "STATUS", "SINCE", "WHY"]);
+    for c in conditions {
+        let why =
+            if c.message.is_empty() { c.reason.clone() } else { format!("{}: {}", c.reason, c.message) };
+        table.add_row([c.type_.clone(), c.status.clone(), age(Some(c.last_transition_time.0), now), why]);
+    }
+    table.to_string()
+}
+
+fn happenings(events: &[Happening], now: Timestamp) -> String {
+    let mut table = table(["EVENT", "AGO", "WHAT"]);
+    for e in events {
+        table.add_row([e.reason.clone(), age(e.at, now), e.note.clone()]);
+    }
+    table.to_string()
+}
+
+/// An age as kubectl writes it: its largest unit.
+fn age(at: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(at) = at else { return "?".to_owned() };
+    match now.duration_since(at).as_secs().max(0) {
+        s @ 0..120 => format!("{s}s"),
+        s @ 120..7_200 => format!("{}m", s / 60),
+        s @ 7_200..172_800 => format!("{}h", s / 3_600),
+        s => format!("{}d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_is_named_in_three_ways() {
+        let of = |w: &str, n: Option<&str>| locate(w, n, "default");
+        assert_eq!(of("checkout", None), ("default".into(), "checkout".into()));
+        assert_eq!(of("shop/checkout", None), ("shop".into(), "checkout".into()));
+        assert_eq!(of("deployment/checkout", Some("shop")), ("shop".into(), "checkout".into()));
+    }
+
+    #[test]
+    fn a_policy_that_nobody_judged_says_so() {
+        let policy: ElasticPolicy = serde_yaml::from_str(
+            "{apiVersion: loadline.dev/v1alpha1, kind: ElasticPolicy, metadata: {name: checkout, generation: 1},
+              spec: {target: {apiVersion: apps/v1, kind: Deployment, name: web}, bounds: {min: 1, max: 2},
+              load: {profile: otel-http}}}",
+        )
+        .unwrap();
+        let text = page(&explanation(policy, "shop".into(), Vec::new()), Timestamp::UNIX_EPOCH);
+        assert!(text.contains("shop/checkout scales Deployment web"), "{text}");
+        assert!(text.contains("is it running?"), "{text}");
+    }
+
+    #[test]
+    fn an_age_is_its_largest_unit() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        for (at, text) in
+            [("2026-03-01T11:59:30Z", "30s"), ("2026-03-01T11:00:00Z", "60m"), ("2026-02-26T12:00:00Z", "3d")]
+        {
+            assert_eq!(age(Some(at.parse().unwrap()), now), text);
+        }
+        assert_eq!(age(None, now), "?");
+    }
+}
