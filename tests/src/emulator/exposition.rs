@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::fleet::{BOUNDS, Counters, Fleet, Service, Workload};
+use super::fleet::{BOUNDS, Counters, Fleet, Kind, Service, Workload};
 
 /// How everything is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,9 +119,12 @@ fn each(fleet: &Fleet, mut show: impl FnMut(&Workload, &Service, &str, &Counters
 /// A pod's histogram; of each endpoint where the service has some, with the latency of all of them.
 fn requests(lines: &mut Lines, workload: &Workload, service: &Service, pod: &str, counters: &Counters) {
     let Workload { cluster, namespace, name } = workload;
+    let kind = match service.kind {
+        Kind::Deployment => "k8s_deployment_name",
+        Kind::StatefulSet => "k8s_statefulset_name",
+    };
     let labels = format!(
-        "cluster=\"{cluster}\",k8s_namespace_name=\"{namespace}\",k8s_deployment_name=\"{name}\",\
-         k8s_pod_name=\"{pod}\""
+        "cluster=\"{cluster}\",k8s_namespace_name=\"{namespace}\",{kind}=\"{name}\",k8s_pod_name=\"{pod}\""
     );
     if service.model.endpoints.is_empty() {
         return histogram(lines, &labels, 1.0, counters);
@@ -148,25 +151,22 @@ fn histogram(lines: &mut Lines, labels: &str, share: f64, counters: &Counters) {
 
 /// The queues, which a broker reports whether or not anybody consumes.
 fn queues(lines: &mut Lines, fleet: &Fleet) {
-    let labelled: Vec<_> = fleet
-        .services
-        .iter()
-        .filter(|(_, s)| s.is_queue())
-        .map(|(Workload { cluster, namespace, name }, s)| {
-            (format!("cluster=\"{cluster}\",vhost=\"{namespace}\",queue=\"{name}\""), s.messages)
-        })
-        .collect();
-    lines.head("rabbitmq_queue_messages_ready", "gauge", "Messages ready to be delivered to consumers.");
-    for (labels, messages) in &labelled {
-        lines.line("rabbitmq_queue_messages_ready", labels, "", messages.waiting);
+    let queues: Vec<_> = fleet.services.iter().filter(|(_, s)| s.is_queue()).collect();
+    if queues.is_empty() {
+        return;
     }
-    lines.head(
-        "rabbitmq_queue_messages_published_total",
-        "counter",
-        "Total number of messages published to queues.",
-    );
-    for (labels, messages) in &labelled {
-        lines.line("rabbitmq_queue_messages_published_total", labels, "", messages.published);
+    let name = "rabbitmq_detailed_queue_messages_ready";
+    lines.head(name, "gauge", "Messages ready to be delivered to consumers.");
+    for (Workload { cluster, namespace, name: queue }, service) in &queues {
+        let labels = format!("cluster=\"{cluster}\",vhost=\"{namespace}\",queue=\"{queue}\"");
+        lines.line(name, &labels, "", service.messages.waiting);
+    }
+    let name = "rabbitmq_detailed_queue_messages_published_total";
+    lines.head(name, "counter", "Total number of messages published to queues.");
+    for (Workload { cluster, namespace, name: queue }, service) in &queues {
+        let labels =
+            format!("cluster=\"{cluster}\",exchange=\"\",queue_vhost=\"{namespace}\",queue=\"{queue}\"");
+        lines.line(name, &labels, "", service.messages.published);
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
     fn fleet(model: &str) -> Fleet {
         let model: ServiceModel = serde_yaml::from_str(model).unwrap();
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
-        fleet.pod(&web, "web-1", true);
+        fleet.pod_ready(&web, Kind::Deployment, "web-1");
         fleet.serve(&web, model, Shape::Constant { rate: 10.0 }, start);
         fleet.step(start);
         fleet.step(start + Duration::from_mins(1));
@@ -228,6 +228,45 @@ mod tests {
         assert_eq!(page.show(&fleet).as_deref(), Some(""));
         page.set(Exposition::Down, &fleet);
         assert_eq!(page.show(&fleet), None);
+    }
+
+    #[test]
+    fn ten_thousand_workloads_fit_into_one_scrape() {
+        let model: ServiceModel = serde_yaml::from_str("{capacity: 100}").unwrap();
+        let (mut fleet, start) = (Fleet::default(), Instant::now());
+        for i in 0..10_000 {
+            let web = Workload::new("hub", "scale", &format!("web-{i:05}"));
+            fleet.pod_ready(&web, Kind::Deployment, &format!("web-{i:05}-5d4f7c9b8-abcde"));
+            fleet.serve(&web, model.clone(), Shape::Constant { rate: 50.0 }, start);
+        }
+        fleet.step(start);
+        let begin = std::time::Instant::now();
+        fleet.step(start + Duration::from_secs(1));
+        let stepped = begin.elapsed();
+        let page = render(&fleet, false, None);
+        println!(
+            "a step: {stepped:?}, a page: {:?}, {} MB",
+            begin.elapsed().saturating_sub(stepped),
+            page.len() / 1_000_000
+        );
+        assert_eq!(page.lines().filter(|l| l.contains("_bucket{")).count(), 150_000);
+    }
+
+    #[test]
+    fn a_queue_is_shown_as_rabbitmq_does_and_without_consumers() {
+        let model = serde_yaml::from_str("{capacity: 100, queue: {kind: Backlog}}").unwrap();
+        let (mut fleet, jobs, start) =
+            (Fleet::default(), Workload::new("hub", "shop", "jobs"), Instant::now());
+        fleet.serve(&jobs, model, Shape::Constant { rate: 10.0 }, start);
+        fleet.step(start);
+        fleet.step(start + Duration::from_secs(3));
+        let page = render(&fleet, false, None);
+        for line in [
+            "rabbitmq_detailed_queue_messages_ready{cluster=\"hub\",vhost=\"shop\",queue=\"jobs\"} 30",
+            "rabbitmq_detailed_queue_messages_published_total{cluster=\"hub\",exchange=\"\",queue_vhost=\"shop\",queue=\"jobs\"} 30",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{page}");
+        }
     }
 
     #[test]

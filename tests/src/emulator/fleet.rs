@@ -43,6 +43,14 @@ impl fmt::Display for Workload {
     }
 }
 
+/// What kind of object owns the pods of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Kind {
+    #[default]
+    Deployment,
+    StatefulSet,
+}
+
 /// What goes on in a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Seen {
@@ -72,13 +80,21 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
     pub(super) services: BTreeMap<Workload, Service>,
-    ready: HashMap<Workload, BTreeSet<Arc<str>>>,
+    ready: HashMap<Workload, Ready>,
     stepped: Option<Instant>,
+}
+
+/// The ready pods of a workload.
+#[derive(Debug, Default)]
+struct Ready {
+    kind: Kind,
+    pods: BTreeSet<Arc<str>>,
 }
 
 /// One emulated service.
 #[derive(Debug)]
 pub(super) struct Service {
+    pub(super) kind: Kind,
     pub(super) model: ServiceModel,
     traffic: Shape,
     since: Instant,
@@ -126,9 +142,10 @@ impl Service {
         self.model.queue == Queue::Backlog
     }
 
-    fn step(&mut self, ready: Option<&BTreeSet<Arc<str>>>, now: Instant, wall: Timestamp, dt: f64) {
-        self.pods.retain(|pod, _| ready.is_some_and(|r| r.contains(pod)));
-        for pod in ready.into_iter().flatten() {
+    fn step(&mut self, ready: Option<&Ready>, now: Instant, wall: Timestamp, dt: f64) {
+        self.kind = ready.map_or(self.kind, |r| r.kind);
+        self.pods.retain(|pod, _| ready.is_some_and(|r| r.pods.contains(pod)));
+        for pod in ready.iter().flat_map(|r| &r.pods) {
             if !self.pods.contains_key(pod) {
                 self.pods.insert(Arc::clone(pod), Counters::default());
             }
@@ -171,6 +188,7 @@ impl Fleet {
             return;
         }
         let service = Service {
+            kind: Kind::default(),
             model,
             traffic,
             since: now,
@@ -206,23 +224,28 @@ impl Fleet {
         }
     }
 
-    /// A pod is ready, or not any more.
-    pub(super) fn pod(&mut self, workload: &Workload, pod: &str, ready: bool) {
-        if ready {
-            self.ready.entry(workload.clone()).or_default().insert(pod.into());
-        } else if let Some(pods) = self.ready.get_mut(workload) {
-            pods.remove(pod);
-            if pods.is_empty() {
+    /// A pod is ready.
+    pub(super) fn pod_ready(&mut self, workload: &Workload, kind: Kind, pod: &str) {
+        let ready = self.ready.entry(workload.clone()).or_default();
+        ready.kind = kind;
+        ready.pods.insert(pod.into());
+    }
+
+    /// A pod is not ready, not any more, or gone.
+    pub(super) fn pod_unready(&mut self, workload: &Workload, pod: &str) {
+        if let Some(ready) = self.ready.get_mut(workload) {
+            ready.pods.remove(pod);
+            if ready.pods.is_empty() {
                 self.ready.remove(workload);
             }
         }
     }
 
     /// All ready pods of a cluster, after its watch began anew.
-    pub(super) fn replace(&mut self, cluster: &str, pods: Vec<(Workload, String)>) {
+    pub(super) fn replace(&mut self, cluster: &str, pods: Vec<(Workload, Kind, String)>) {
         self.ready.retain(|workload, _| &*workload.cluster != cluster);
-        for (workload, pod) in pods {
-            self.pod(&workload, &pod, true);
+        for (workload, kind, pod) in pods {
+            self.pod_ready(&workload, kind, &pod);
         }
     }
 }
@@ -247,7 +270,7 @@ mod tests {
     fn the_pods_share_the_load_evenly_and_count_all_of_it() {
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
         for pod in ["web-a", "web-b", "web-c", "web-d"] {
-            fleet.pod(&web, pod, true);
+            fleet.pod_ready(&web, Kind::Deployment, pod);
         }
         fleet.serve(&web, model(), Shape::Constant { rate: 200.0 }, start);
         run(&mut fleet, start, 60);
@@ -261,11 +284,11 @@ mod tests {
     #[test]
     fn a_new_pod_counts_from_zero_and_a_gone_one_reports_no_more() {
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
-        fleet.pod(&web, "old", true);
+        fleet.pod_ready(&web, Kind::Deployment, "old");
         fleet.serve(&web, model(), Shape::Constant { rate: 10.0 }, start);
         run(&mut fleet, start, 10);
-        fleet.pod(&web, "new", true);
-        fleet.pod(&web, "old", false);
+        fleet.pod_ready(&web, Kind::Deployment, "new");
+        fleet.pod_unready(&web, "old");
         fleet.step(start + Duration::from_secs(11));
         let service = &fleet.services[&web];
         assert_eq!(service.pods.keys().map(|k| &**k).collect::<Vec<_>>(), ["new"]);
@@ -276,7 +299,7 @@ mod tests {
     fn silent_pods_serve_but_do_not_report() {
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
         for pod in ["a", "b", "c"] {
-            fleet.pod(&web, pod, true);
+            fleet.pod_ready(&web, Kind::Deployment, pod);
         }
         fleet.serve(&web, model(), Shape::Constant { rate: 30.0 }, start);
         assert!(fleet.silence(&web, 0.5));
@@ -301,10 +324,10 @@ mod tests {
     fn a_new_list_of_pods_forgets_those_that_are_not_in_it() {
         let mut fleet = Fleet::default();
         let (web, other) = (Workload::new("hub", "shop", "web"), Workload::new("far", "shop", "web"));
-        fleet.pod(&web, "gone", true);
-        fleet.pod(&other, "elsewhere", true);
-        fleet.replace("hub", vec![(web.clone(), "here".to_owned())]);
-        assert_eq!(fleet.ready[&web].iter().map(|p| &**p).collect::<Vec<_>>(), ["here"]);
+        fleet.pod_ready(&web, Kind::Deployment, "gone");
+        fleet.pod_ready(&other, Kind::Deployment, "elsewhere");
+        fleet.replace("hub", vec![(web.clone(), Kind::StatefulSet, "here".to_owned())]);
+        assert_eq!(fleet.ready[&web].pods.iter().map(|p| &**p).collect::<Vec<_>>(), ["here"]);
         assert!(fleet.ready.contains_key(&other));
     }
 }

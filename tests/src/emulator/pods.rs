@@ -9,7 +9,10 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 
-use super::{Shared, fleet::Workload};
+use super::{
+    Shared,
+    fleet::{Kind, Workload},
+};
 use crate::cluster::client;
 
 /// Keeps the fleet's pods of one cluster; an API server that is away leaves them as they are.
@@ -31,41 +34,52 @@ pub(super) async fn watch(cluster: String, kubeconfig: PathBuf, state: Shared) {
     }
 }
 
-fn take(cluster: &str, event: watcher::Event<Pod>, listed: &mut Vec<(Workload, String)>, state: &Shared) {
+fn take(
+    cluster: &str,
+    event: watcher::Event<Pod>,
+    listed: &mut Vec<(Workload, Kind, String)>,
+    state: &Shared,
+) {
     match event {
         watcher::Event::Init => listed.clear(),
         watcher::Event::InitApply(pod) => {
-            if let Some(workload) = owner(cluster, &pod)
+            if let Some((workload, kind)) = owner(cluster, &pod)
                 && is_ready(&pod)
             {
-                listed.push((workload, pod.name_any()));
+                listed.push((workload, kind, pod.name_any()));
             }
         }
         watcher::Event::InitDone => state.lock().fleet.replace(cluster, std::mem::take(listed)),
         watcher::Event::Apply(pod) => {
-            if let Some(workload) = owner(cluster, &pod) {
-                state.lock().fleet.pod(&workload, &pod.name_any(), is_ready(&pod));
+            if let Some((workload, kind)) = owner(cluster, &pod) {
+                let fleet = &mut state.lock().fleet;
+                if is_ready(&pod) {
+                    fleet.pod_ready(&workload, kind, &pod.name_any());
+                } else {
+                    fleet.pod_unready(&workload, &pod.name_any());
+                }
             }
         }
         watcher::Event::Delete(pod) => {
-            if let Some(workload) = owner(cluster, &pod) {
-                state.lock().fleet.pod(&workload, &pod.name_any(), false);
+            if let Some((workload, _)) = owner(cluster, &pod) {
+                state.lock().fleet.pod_unready(&workload, &pod.name_any());
             }
         }
     }
 }
 
 /// The workload of a pod: its StatefulSet, or the Deployment whose ReplicaSet it belongs to.
-fn owner(cluster: &str, pod: &Pod) -> Option<Workload> {
+fn owner(cluster: &str, pod: &Pod) -> Option<(Workload, Kind)> {
     let owner = pod.owner_references().iter().find(|o| o.controller == Some(true))?;
-    let name = match owner.kind.as_str() {
+    let (name, kind) = match owner.kind.as_str() {
         "ReplicaSet" => {
             let hash = pod.labels().get("pod-template-hash")?;
-            owner.name.strip_suffix(hash.as_str())?.strip_suffix('-')?
+            (owner.name.strip_suffix(hash.as_str())?.strip_suffix('-')?, Kind::Deployment)
         }
-        _ => owner.name.as_str(),
+        "StatefulSet" => (owner.name.as_str(), Kind::StatefulSet),
+        _ => return None,
     };
-    Some(Workload::new(cluster, pod.metadata.namespace.as_deref()?, name))
+    Some((Workload::new(cluster, pod.metadata.namespace.as_deref()?, name), kind))
 }
 
 /// Ready and not going away.
@@ -99,9 +113,10 @@ mod tests {
 
     #[test]
     fn a_pod_belongs_to_the_deployment_of_its_replica_set() {
-        let of = |kind, name| owner("hub", &pod(kind, name)).unwrap().name;
-        assert_eq!(&*of("ReplicaSet", "my-web-5d4f"), "my-web");
-        assert_eq!(&*of("StatefulSet", "db"), "db");
+        let of = |kind, name| owner("hub", &pod(kind, name)).map(|(w, k)| (w.name.to_string(), k));
+        assert_eq!(of("ReplicaSet", "my-web-5d4f"), Some(("my-web".into(), Kind::Deployment)));
+        assert_eq!(of("StatefulSet", "db"), Some(("db".into(), Kind::StatefulSet)));
+        assert_eq!(of("Job", "nightly"), None);
     }
 
     #[test]
