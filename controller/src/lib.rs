@@ -10,8 +10,10 @@
 
 pub mod cli;
 pub mod client;
+pub mod config;
 pub mod lease;
 pub mod lint;
+pub mod observe;
 pub mod ports;
 pub mod simulated;
 pub mod telemetry;

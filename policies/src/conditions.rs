@@ -94,6 +94,8 @@ reasons! {
     AtZero,
     /// Nothing was read yet.
     NotYetRead,
+    /// The operator's configuration does not say where or how to read.
+    NotConfigured,
     /// The answer holds no series of this workload.
     AbsentSeries,
     /// The answer was empty.
@@ -154,6 +156,7 @@ impl From<&Doubt> for ConditionReason {
     fn from(doubt: &Doubt) -> Self {
         match doubt {
             Doubt::NotYetRead => Self::NotYetRead,
+            Doubt::NotConfigured(_) => Self::NotConfigured,
             Doubt::AbsentSeries => Self::AbsentSeries,
             Doubt::EmptyVector => Self::EmptyVector,
             Doubt::NotANumber => Self::NotANumber,
@@ -463,6 +466,7 @@ mod tests {
             Doubt::Unreachable,
             Doubt::WrongShape(String::new()),
             Doubt::QueryRefused(String::new()),
+            Doubt::NotConfigured(String::new()),
         ];
         for doubt in doubts {
             assert_eq!(ConditionReason::from(&doubt).as_str(), doubt.code());

@@ -72,6 +72,8 @@ impl<T> Reading<T> {
 pub enum Doubt {
     /// Nothing was asked yet: the process just started.
     NotYetRead,
+    /// Nothing can be asked: no source serves the cluster, or the profile cannot find the workload's series.
+    NotConfigured(String),
     /// The answer holds series, but none of this workload.
     AbsentSeries,
     /// The whole answer was empty.
@@ -107,6 +109,7 @@ impl Doubt {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotYetRead => "NotYetRead",
+            Self::NotConfigured(_) => "NotConfigured",
             Self::AbsentSeries => "AbsentSeries",
             Self::EmptyVector => "EmptyVector",
             Self::NotANumber => "NotANumber",
@@ -127,6 +130,7 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYetRead => write!(f, "nothing was read yet"),
+            Self::NotConfigured(what) => write!(f, "the operator's configuration does not allow it: {what}"),
             Self::AbsentSeries => write!(f, "no series of this workload in the answer"),
             Self::EmptyVector => write!(f, "the answer is empty: no workload of this profile has series"),
             Self::NotANumber => write!(f, "the value is NaN"),

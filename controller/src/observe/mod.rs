@@ -1,0 +1,3 @@
+//! Observation: everything that is read from the world.
+
+pub mod prometheus;

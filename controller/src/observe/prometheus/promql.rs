@@ -1,0 +1,228 @@
+//! A policy's own PromQL: checked, and kept inside the policy's namespace.
+//!
+//! The query is parsed, the namespace is put into every selector of the tree, and the tree is printed and
+//! parsed again: what is sent is what was checked, not the user's text.
+
+use promql_parser::{
+    label::{MatchOp, Matcher},
+    parser::{self, Expr, VectorSelector, value::ValueType},
+};
+
+/// Longest query, in bytes: as long as the longest alerting rules that people write.
+pub const MAX_LENGTH: usize = 4096;
+
+/// Most parentheses and operators of a query.
+///
+/// Each may make the tree one level deeper, and trees are parsed, walked and dropped on the stack: a chain of
+/// two thousand `+` ends a thread of 2 MiB.
+const MAX_PARTS: usize = 128;
+
+/// The label that tells the two parts of a trigger's answer apart.
+pub(super) const PART: &str = "loadline_part";
+/// The value of [`PART`] for the query's own result.
+pub(super) const VALUE: &str = "value";
+/// The value of [`PART`] for the time of the oldest of the newest samples that the query reads.
+pub(super) const SAMPLED: &str = "sampled";
+
+/// Why a query is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PromqlError {
+    /// Longer than [`MAX_LENGTH`].
+    #[error("the query has {0} bytes: make a recording rule of it; at most {MAX_LENGTH} are read")]
+    TooLong(usize),
+    /// More parentheses and operators than [`MAX_PARTS`].
+    #[error(
+        "the query has {0} parentheses and operators, more than {MAX_PARTS}: make recording rules of its parts"
+    )]
+    TooComplex(usize),
+    /// Not PromQL.
+    #[error("the query is not PromQL: {0}")]
+    Syntax(String),
+    /// A range or a text where a number is needed.
+    #[error("the query gives {0}, a trigger needs one number: wrap it, for example in sum(rate(…))")]
+    NotANumber(&'static str),
+    /// A metric by anything but its name.
+    #[error("the matcher {0} chooses metrics by pattern: name the metric")]
+    MetricByPattern(String),
+    /// `{a="b" or c="d"}`, which only `VictoriaMetrics` knows.
+    #[error("`or` inside of a selector is not PromQL: write two selectors joined by `or`")]
+    OrMatchers,
+    /// A matcher that excludes the policy's own namespace.
+    #[error(
+        "the matcher {matcher} excludes the policy's namespace {namespace:?}: a trigger reads its own namespace only; leave the matcher out"
+    )]
+    ForeignNamespace {
+        /// The matcher.
+        matcher: String,
+        /// The policy's namespace.
+        namespace: String,
+    },
+    /// A function that reads series that no selector names.
+    #[error(
+        "the function {0} reads series that the query does not name, so their namespace cannot be held: join the info metric by `* on (…) group_left`"
+    )]
+    HiddenSelector(String),
+    /// A query whose printed form is not the same query: a name that has to be quoted.
+    #[error(
+        "the query cannot be printed without changing it: use metric and label names of letters, digits and _"
+    )]
+    NotPrintable,
+}
+
+/// Checks a query without knowing its namespace, as `loadline lint` does.
+///
+/// # Errors
+/// The reason that it would be refused for, with what to do.
+pub fn check(query: &str) -> Result<(), PromqlError> {
+    let mut expr = parse(query)?;
+    selectors(&mut expr, &mut |s| check_selector(s))?;
+    number(&expr)?;
+    printed(&expr).map(drop)
+}
+
+/// The query with `label="namespace"` in every selector.
+///
+/// # Errors
+/// As [`check`], and [`PromqlError::ForeignNamespace`].
+pub fn enforce(query: &str, label: &str, namespace: &str) -> Result<String, PromqlError> {
+    printed(&enforced(query, label, namespace)?)
+}
+
+/// The query of a trigger: its enforced PromQL, and the time of the samples that it reads.
+///
+/// One query gives both, told apart by the label [`PART`]. The time is that of the oldest among the newest
+/// samples of each selector, because a number is as old as its oldest part. `offset` and `@` are left out of
+/// it: who asks for last week's value does not want its age held against it.
+///
+/// # Errors
+/// As [`enforce`].
+pub fn trigger(query: &str, label: &str, namespace: &str) -> Result<String, PromqlError> {
+    let mut expr = enforced(query, label, namespace)?;
+    let kind = number(&expr)?;
+    let text = printed(&expr)?;
+    let value = if kind == ValueType::Scalar { format!("vector({text})") } else { text };
+    let mut sampled: Vec<String> = Vec::new();
+    selectors(&mut expr, &mut |s| {
+        let bare = VectorSelector { offset: None, at: None, ..s.clone() };
+        let time = format!("max(timestamp({bare}))");
+        if !sampled.contains(&time) {
+            sampled.push(time);
+        }
+        Ok(())
+    })?;
+    let value = tagged(&value, VALUE);
+    if sampled.is_empty() {
+        return Ok(value);
+    }
+    let times: Vec<String> =
+        sampled.iter().zip(0..).map(|(t, i): (_, u32)| tagged(t, &i.to_string())).collect();
+    Ok(format!("{value} or {}", tagged(&format!("min({})", times.join(" or ")), SAMPLED)))
+}
+
+fn tagged(expr: &str, tag: &str) -> String {
+    format!(r#"label_replace({expr}, "{PART}", "{tag}", "", "")"#)
+}
+
+fn enforced(query: &str, label: &str, namespace: &str) -> Result<Expr, PromqlError> {
+    let mut expr = parse(query)?;
+    selectors(&mut expr, &mut |selector| {
+        check_selector(selector)?;
+        let matchers = &mut selector.matchers.matchers;
+        if let Some(foreign) = matchers.iter().find(|m| m.name == label && !m.is_match(namespace)) {
+            return Err(PromqlError::ForeignNamespace {
+                matcher: foreign.to_string(),
+                namespace: namespace.to_owned(),
+            });
+        }
+        // What is left matches the namespace: the enforced matcher says the same and more.
+        matchers.retain(|m| m.name != label);
+        matchers.push(Matcher::new(MatchOp::Equal, label, namespace));
+        Ok(())
+    })?;
+    number(&expr)?;
+    Ok(expr)
+}
+
+fn parse(query: &str) -> Result<Expr, PromqlError> {
+    if query.len() > MAX_LENGTH {
+        return Err(PromqlError::TooLong(query.len()));
+    }
+    let parts = parts(query);
+    if parts > MAX_PARTS {
+        return Err(PromqlError::TooComplex(parts));
+    }
+    parser::parse(query).map_err(PromqlError::Syntax)
+}
+
+/// Counts what can make the tree deeper. Those in texts and matchers are counted too: the limit is far away.
+fn parts(query: &str) -> usize {
+    let signs = query.chars().filter(|c| "(+-*/%^<>=!".contains(*c)).count();
+    let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':');
+    signs
+        + words
+            .filter(|w| ["and", "or", "unless", "atan2"].iter().any(|op| w.eq_ignore_ascii_case(op)))
+            .count()
+}
+
+fn check_selector(selector: &VectorSelector) -> Result<(), PromqlError> {
+    if !selector.matchers.or_matchers.is_empty() {
+        return Err(PromqlError::OrMatchers);
+    }
+    let by_pattern = |m: &&Matcher| m.name == "__name__" && !matches!(m.op, MatchOp::Equal);
+    match selector.matchers.matchers.iter().find(by_pattern) {
+        Some(matcher) => Err(PromqlError::MetricByPattern(matcher.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn number(expr: &Expr) -> Result<ValueType, PromqlError> {
+    match expr.value_type() {
+        kind @ (ValueType::Vector | ValueType::Scalar) => Ok(kind),
+        ValueType::Matrix => Err(PromqlError::NotANumber("a range")),
+        ValueType::String => Err(PromqlError::NotANumber("a text")),
+    }
+}
+
+/// Prints the tree; refuses it if the text would be read as another tree.
+fn printed(expr: &Expr) -> Result<String, PromqlError> {
+    let text = expr.to_string();
+    match parser::parse(&text) {
+        Ok(again) if again == *expr => Ok(text),
+        _ => Err(PromqlError::NotPrintable),
+    }
+}
+
+/// Calls `visit` on every selector of the tree, wherever it stands.
+fn selectors(
+    expr: &mut Expr,
+    visit: &mut impl FnMut(&mut VectorSelector) -> Result<(), PromqlError>,
+) -> Result<(), PromqlError> {
+    match expr {
+        Expr::Aggregate(e) => {
+            if let Some(param) = &mut e.param {
+                selectors(param, visit)?;
+            }
+            selectors(&mut e.expr, visit)
+        }
+        Expr::Unary(e) => selectors(&mut e.expr, visit),
+        Expr::Binary(e) => {
+            selectors(&mut e.lhs, visit)?;
+            selectors(&mut e.rhs, visit)
+        }
+        Expr::Paren(e) => selectors(&mut e.expr, visit),
+        Expr::Subquery(e) => selectors(&mut e.expr, visit),
+        Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(()),
+        Expr::VectorSelector(s) => visit(s),
+        Expr::MatrixSelector(m) => visit(&mut m.vs),
+        // `info()` joins `target_info` of every namespace without a selector for it.
+        Expr::Call(call) if call.func.name == "info" => {
+            Err(PromqlError::HiddenSelector(call.func.name.to_owned()))
+        }
+        Expr::Call(call) => call.args.args.iter_mut().try_for_each(|arg| selectors(arg, visit)),
+        // The parser never makes one; what it would read is not known.
+        Expr::Extension(e) => Err(PromqlError::HiddenSelector(e.expr.name().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! The grouped queries: a few per profile and source, whatever the number of policies.
+//!
+//! ```text
+//! histogram   sum by (<identity>, le) (rate(x_bucket[steady]))   load and latency
+//! requests    sum by (<identity>) (rate(x[steady]))              offered load that the histogram misses
+//! burst       sum by (<identity>) (rate(x_count[burst]))         offered load of the last seconds
+//! newest      max by (<identity>) (timestamp(x_count))           the samples' own time
+//! reporting   count by (<identity>) (… timestamp … > time() - 2 scrapes)
+//! ```
+//!
+//! `rate()` returns the time of the evaluation, so the time of the samples needs its own query.
+
+use std::time::Duration;
+
+use crate::config::{Profile, Series, Source, fill};
+
+/// How long one who reported is still expected to report, where the ready replicas do not say it.
+const EXPECTED_FOR: Duration = Duration::from_mins(5);
+
+/// What a query is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// Rates by latency bucket, steady window.
+    Histogram,
+    /// Offered requests, steady window.
+    Requests,
+    /// Requests turned away, steady window.
+    Rejected,
+    /// Messages that wait.
+    Backlog,
+    /// Offered requests, burst window.
+    BurstRequests,
+    /// Requests turned away, burst window.
+    BurstRejected,
+    /// Rates by endpoint, steady window.
+    Endpoints,
+    /// Time of the newest sample.
+    Newest,
+    /// How many replicas have a fresh sample.
+    Reporting,
+    /// How many replicas had a sample lately (for telemetry that is independent of the workload's pods).
+    Expected,
+}
+
+impl Part {
+    /// The name in messages and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Histogram => "histogram",
+            Self::Requests => "requests",
+            Self::Rejected => "rejected",
+            Self::Backlog => "backlog",
+            Self::BurstRequests => "burst_requests",
+            Self::BurstRejected => "burst_rejected",
+            Self::Endpoints => "endpoints",
+            Self::Newest => "newest",
+            Self::Reporting => "reporting",
+            Self::Expected => "expected",
+        }
+    }
+}
+
+/// One query of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupedQuery {
+    /// What it is for.
+    pub part: Part,
+    /// The PromQL.
+    pub promql: String,
+    /// Labels of the answer's series that are read, in this order.
+    pub columns: Vec<String>,
+}
+
+/// Builds the queries of one profile for one source.
+///
+/// `by` are the labels that tell identities (and clusters) apart; `endpoints` says whether anybody asks for
+/// rates by endpoint.
+#[must_use]
+pub fn grouped(profile: &Profile, source: &Source, by: &[String], endpoints: bool) -> Vec<GroupedQuery> {
+    let builder = Builder { profile, source, by };
+    let mut queries = Vec::new();
+    let mut push = |part, promql: Option<String>, extra: Option<&str>| {
+        if let Some(promql) = promql {
+            let columns = by.iter().cloned().chain(extra.map(ToOwned::to_owned)).collect();
+            queries.push(GroupedQuery { part, promql, columns });
+        }
+    };
+    let steady = source.windows.steady;
+    push(Part::Histogram, builder.histogram(steady), Some("le"));
+    push(Part::Requests, profile.requests.as_ref().map(|s| builder.rate(s, steady)), None);
+    push(Part::Rejected, profile.rejected.as_ref().map(|s| builder.rate(s, steady)), None);
+    push(Part::Backlog, profile.backlog.as_ref().map(|s| builder.gauge(s)), None);
+    if let Some(burst) = source.windows.burst {
+        push(Part::BurstRequests, builder.requests(burst), None);
+        push(Part::BurstRejected, profile.rejected.as_ref().map(|s| builder.rate(s, burst)), None);
+    }
+    if endpoints && let Some(label) = &profile.identity.endpoint {
+        push(Part::Endpoints, builder.endpoints(label, steady), Some(label));
+    }
+    if let Some((metric, matchers)) = profile.sampled() {
+        let series = selector(&metric, matchers);
+        push(Part::Newest, Some(builder.newest(&series)), None);
+        push(Part::Reporting, Some(builder.reporting(&series)), None);
+        if profile.independent {
+            push(Part::Expected, Some(builder.expected(&series)), None);
+        }
+    }
+    queries
+}
+
+struct Builder<'a> {
+    profile: &'a Profile,
+    source: &'a Source,
+    by: &'a [String],
+}
+
+impl Builder<'_> {
+    fn histogram(&self, window: Duration) -> Option<String> {
+        let h = self.profile.histogram.as_ref()?;
+        let buckets = selector(&format!("{}_bucket", h.metric), &h.matchers);
+        Some(format!("sum by ({}) (rate({buckets}[{}]))", self.grouping(&["le"]), duration(window)))
+    }
+
+    /// Offered requests where one query gives them: the profile's own counter, else the histogram's.
+    fn requests(&self, window: Duration) -> Option<String> {
+        match (&self.profile.requests, &self.profile.histogram) {
+            (Some(series), _) => Some(self.rate(series, window)),
+            (None, Some(h)) => {
+                let count =
+                    Series::Metric { name: format!("{}_count", h.metric), matchers: h.matchers.clone() };
+                Some(self.rate(&count, window))
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn endpoints(&self, label: &str, window: Duration) -> Option<String> {
+        let (metric, matchers) = match (&self.profile.requests, &self.profile.histogram) {
+            (Some(Series::Metric { name, matchers }), _) => (name.clone(), matchers),
+            (_, Some(h)) => (format!("{}_count", h.metric), &h.matchers),
+            _ => return None,
+        };
+        let series = selector(&metric, matchers);
+        Some(format!("sum by ({}) (rate({series}[{}]))", self.grouping(&[label]), duration(window)))
+    }
+
+    fn rate(&self, series: &Series, window: Duration) -> String {
+        match series {
+            Series::Metric { name, matchers } => {
+                let series = selector(name, matchers);
+                format!("sum by ({}) (rate({series}[{}]))", self.grouping(&[]), duration(window))
+            }
+            Series::Expression(expr) => self.fill(expr, window),
+        }
+    }
+
+    fn gauge(&self, series: &Series) -> String {
+        match series {
+            Series::Metric { name, matchers } => {
+                format!("sum by ({}) ({})", self.grouping(&[]), selector(name, matchers))
+            }
+            Series::Expression(expr) => self.fill(expr, self.source.windows.steady),
+        }
+    }
+
+    fn newest(&self, series: &str) -> String {
+        format!("max by ({}) (timestamp({series}))", self.grouping(&[]))
+    }
+
+    fn reporting(&self, series: &str) -> String {
+        let fresh = duration_seconds(self.source.scrape_interval * 2);
+        let replicas = self.grouping(&[&self.profile.identity.replica]);
+        format!(
+            "count by ({}) (max by ({replicas}) (timestamp({series})) >= time() - {fresh})",
+            self.grouping(&[])
+        )
+    }
+
+    fn expected(&self, series: &str) -> String {
+        let window = duration(EXPECTED_FOR.max(self.source.scrape_interval * 4));
+        let replicas = self.grouping(&[&self.profile.identity.replica]);
+        format!(
+            "count by ({}) (max by ({replicas}) (present_over_time({series}[{window}])))",
+            self.grouping(&[])
+        )
+    }
+
+    fn fill(&self, expr: &str, window: Duration) -> String {
+        let cluster = match &self.source.reach {
+            crate::config::Reach::Label(label) => label.as_str(),
+            crate::config::Reach::Cluster(_) => "",
+        };
+        fill(expr, &self.grouping(&[]), &duration(window), cluster)
+    }
+
+    fn grouping(&self, extra: &[&str]) -> String {
+        let by = self.by.iter().map(String::as_str);
+        let extra = extra.iter().copied().filter(|e| !self.by.iter().any(|b| b == e));
+        by.chain(extra).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn selector(metric: &str, matchers: &str) -> String {
+    if matchers.is_empty() { metric.to_owned() } else { format!("{metric}{{{matchers}}}") }
+}
+
+/// A PromQL duration.
+fn duration(d: Duration) -> String {
+    if d.subsec_millis() == 0 { format!("{}s", d.as_secs()) } else { format!("{}ms", d.as_millis()) }
+}
+
+/// Seconds as a PromQL number.
+fn duration_seconds(d: Duration) -> String {
+    d.as_secs_f64().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn queries(source: &str, profile: &str, by: &[&str], endpoints: bool) -> String {
+        let config = Config::parse(&format!("sources: [{{name: a, url: 'http://a', {source}}}]")).unwrap();
+        let by: Vec<String> = by.iter().map(|s| (*s).to_owned()).collect();
+        let profile = config.profiles.get(profile).unwrap();
+        let queries = grouped(profile, &config.sources[0], &by, endpoints);
+        for q in &queries {
+            promql_parser::parser::parse(&q.promql).unwrap_or_else(|e| panic!("{}: {e}", q.promql));
+        }
+        queries.iter().map(|q| format!("{:?}: {}", q.part, q.promql)).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_histogram_profile_asks_for_load_burst_times_and_coverage() {
+        insta::assert_snapshot!(queries(
+            "scrapeInterval: 5s",
+            "otel-http",
+            &["k8s_namespace_name", "k8s_deployment_name"],
+            true
+        ));
+    }
+
+    #[test]
+    fn an_independent_profile_also_asks_who_is_expected() {
+        insta::assert_snapshot!(queries("scrapeInterval: 1500ms", "envoy", &["envoy_cluster_name"], true));
+    }
+
+    #[test]
+    fn an_expression_is_grouped_by_the_cluster_of_a_global_source() {
+        insta::assert_snapshot!(queries(
+            "clusterLabel: cluster",
+            "queue-kafka",
+            &["cluster", "consumergroup"],
+            false
+        ));
+    }
+
+    #[test]
+    fn every_profile_makes_queries_that_parse() {
+        let config = Config::default();
+        for profile in config.profiles.iter() {
+            let made = queries("clusterLabel: cluster", &profile.name, &["cluster", "a"], true);
+            assert!(!made.is_empty(), "{}", profile.name);
+        }
+    }
+}
