@@ -40,6 +40,8 @@ pub struct Recommendation {
     /// Whether it passes the stabilisation window by: a fallback that the user wrote as exact, and the idle
     /// time, which is a window of its own.
     pub exact: bool,
+    /// Nothing is removed before this moment: this process has not watched for a whole window yet.
+    pub not_before: Option<Mono>,
     /// Fewest replicas that the bounds allow in this state: 0 only while asleep or going to sleep.
     pub lower: u32,
     /// Why; the decisive one first.
@@ -62,7 +64,8 @@ pub fn recommend(
     let current = replicas.wanted;
     let says = say_all(workload, assessment, replicas);
     let proposals = says.iter().filter_map(|say| say.proposal(current)).collect();
-    let (vetoes, window_end) = vetoes(workload, assessment, memory, now);
+    let vetoes = vetoes(workload, assessment);
+    let window_end = first_window_end(workload, memory, now);
     let (state, idle_end) = activation::judge(workload, assessment, current, memory, now);
     let (fallback, fallback_at) =
         fallback::judge(policy.fallback, no_data(workload, assessment), memory, now);
@@ -71,6 +74,7 @@ pub fn recommend(
     let mut result = Recommendation {
         replicas: current,
         exact: false,
+        not_before: window_end,
         lower: awake_min,
         reasons: Vec::new(),
         proposals,
@@ -142,13 +146,8 @@ fn say_all(workload: &Workload, assessment: &Assessment, replicas: Totals) -> Ve
     says
 }
 
-/// What forbids to remove replicas now, whatever the sources say; and when the start-up window ends.
-fn vetoes(
-    workload: &Workload,
-    assessment: &Assessment,
-    memory: &mut PolicyMemory,
-    now: Now,
-) -> (Vec<Reason>, Option<Mono>) {
+/// What forbids to remove replicas now, whatever the sources say.
+fn vetoes(workload: &Workload, assessment: &Assessment) -> Vec<Reason> {
     let mut vetoes = Vec::new();
     if let Some((signal, doubt)) = assessment.doubts.first() {
         let text = format!("{signal} is in doubt ({doubt}): nothing is removed.");
@@ -173,15 +172,7 @@ fn vetoes(
         let text = "Scale-in is paused by the annotation loadline.dev/paused-scale-in.";
         vetoes.push(Reason::new(ReasonCode::Paused, text));
     }
-    let end = first_window_end(workload, memory, now);
-    if let Some(end) = end {
-        let text = format!(
-            "Loadline has not watched for a whole stabilisation window yet: nothing is removed for another {}.",
-            words::duration(end.since(now.mono))
-        );
-        vetoes.push(Reason::new(ReasonCode::Stabilized, text));
-    }
-    (vetoes, end)
+    vetoes
 }
 
 /// When the first down window of this process ends, if it has not.

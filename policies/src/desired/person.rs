@@ -54,6 +54,7 @@ pub fn accept<'a>(
     now: Now,
 ) -> Accepted<'a> {
     let mut accepted = Accepted { slots: Vec::new(), reasons: Vec::new(), contested: None };
+    forget_clusters(workload, memory);
     let mut raised = false;
     for (cluster, instance) in &workload.instances {
         let Ok(instance) = instance else { continue };
@@ -156,6 +157,15 @@ fn foreign(memory: &mut PolicyMemory, cluster: &ClusterId, seen: u32, now: Mono)
         memory.foreign.push_back(now);
     }
     Foreign::Restored { to: last, from: seen }
+}
+
+/// Forgets clusters that the workload is no longer in.
+fn forget_clusters(workload: &Workload, memory: &mut PolicyMemory) {
+    if memory.last_wanted.len() > workload.instances.len() {
+        memory.last_wanted.retain(|cluster, _| workload.instances.contains_key(cluster));
+        memory.in_flight.retain(|cluster, _| workload.instances.contains_key(cluster));
+        memory.restoring.retain(|cluster, _| workload.instances.contains_key(cluster));
+    }
 }
 
 fn adopt(memory: &mut PolicyMemory, cluster: &ClusterId, seen: u32) {

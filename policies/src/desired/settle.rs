@@ -34,14 +34,18 @@ pub fn settle(
     memory: &mut PolicyMemory,
     now: Now,
 ) -> Settled {
-    let Recommendation { replicas: recommended, exact, lower, reasons, wake_at, .. } = recommendation;
+    let Recommendation { replicas: recommended, exact, not_before, lower, reasons, wake_at, .. } =
+        recommendation;
     let behaviour = &policy.behaviour;
     prune(memory, behaviour, now.mono);
     let mut limits = Limits { list: Vec::new(), limited: None, wake_at };
 
     let stabilised = stabilise(memory, behaviour, current, recommended, now.mono);
-    let held = if exact { recommended } else { stabilised.replicas };
-    if !exact {
+    let mut held = if exact { recommended } else { stabilised.replicas };
+    if let Some(end) = not_before.filter(|end| now.mono < *end && held < current) {
+        held = current;
+        limits.first_window(end, now.mono);
+    } else if !exact {
         limits.stabilised(policy, stabilised, recommended, now.mono);
     }
 
@@ -134,6 +138,14 @@ impl Limits {
             self.limited.get_or_insert_with(|| reason.clone());
         }
         self.list.push(reason);
+    }
+
+    fn first_window(&mut self, end: Mono, now: Mono) {
+        let text = format!(
+            "Loadline has not watched for a whole stabilisation window yet: nothing is removed for another {}.",
+            words::duration(end.since(now))
+        );
+        self.list.push(Reason::new(ReasonCode::Stabilized, text));
     }
 
     fn stabilised(&mut self, policy: &Policy, stabilised: Stabilised, recommended: u32, now: Mono) {

@@ -19,7 +19,7 @@ use crate::{
     },
     fleet::{Cluster, Freeze, InvalidPolicy, Totals, Workload},
     ids::ClusterId,
-    load,
+    load::{self, Assessment},
     memory::PolicyMemory,
     now::Now,
     placement::{self, Placement, Slot},
@@ -41,14 +41,7 @@ pub fn judge(
 ) -> (Decision, Vec<Action>) {
     let policy = &workload.policy;
     begin(memory, &policy.uid, now);
-    let mut assessment = load::assess(workload, memory, now);
-    let mut barrier = permission::barrier(workload, freeze, &assessment);
-    let accepted = person::accept(workload, clusters, memory, barrier.is_none(), now);
-    if barrier.is_none() {
-        barrier = barrier_of_world(&accepted);
-    }
-    let replicas = totals(&accepted.slots);
-    assessment.doubts.extend(trigger::formula_doubts(workload, replicas));
+    let Seen { assessment, barrier, accepted, replicas } = see(workload, freeze, clusters, memory, now);
 
     let recommendation = desired::recommend(workload, &assessment, replicas, memory, now);
     let mut proposals = recommendation.proposals.clone();
@@ -120,6 +113,32 @@ pub fn refuse(invalid: &InvalidPolicy) -> Decision {
         conditions: conditions::of_invalid(&text),
         wake_at: None,
     }
+}
+
+/// What is seen, before anything is decided.
+struct Seen<'a> {
+    assessment: Assessment,
+    barrier: Option<(Barrier, Reason)>,
+    accepted: person::Accepted<'a>,
+    replicas: Totals,
+}
+
+fn see<'a>(
+    workload: &'a Workload,
+    freeze: Option<&Freeze>,
+    clusters: &BTreeMap<ClusterId, Cluster>,
+    memory: &mut PolicyMemory,
+    now: Now,
+) -> Seen<'a> {
+    let mut assessment = load::assess(workload, memory, now);
+    let mut barrier = permission::barrier(workload, freeze, &assessment);
+    let accepted = person::accept(workload, clusters, memory, barrier.is_none(), now);
+    if barrier.is_none() {
+        barrier = barrier_of_world(&accepted);
+    }
+    let replicas = totals(&accepted.slots);
+    assessment.doubts.extend(trigger::formula_doubts(workload, replicas));
+    Seen { assessment, barrier, accepted, replicas }
 }
 
 /// Starts the memory of a policy, or starts it anew when the object is another one by the same name.
@@ -229,9 +248,10 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
-mod tests;
-
+mod other_writers;
 #[cfg(test)]
-#[path = "judge_properties.rs"]
 mod properties;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod stories;
