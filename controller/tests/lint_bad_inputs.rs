@@ -8,24 +8,9 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use loadline_controller::{
+    config::Config,
     lint::{Environment, Report, Severity, Source, lint},
-    translate::{KnownProfiles, ProfileFacts},
 };
-
-/// The operator that the policies are for: three profiles, and the default kinds.
-fn environment() -> Environment {
-    let facts =
-        |histogram, endpoints, outlives_workload| ProfileFacts { histogram, endpoints, outlives_workload };
-    let profiles: KnownProfiles = [
-        ("otel-http".to_owned(), facts(true, true, false)),
-        ("envoy".to_owned(), facts(true, true, true)),
-        ("queue-kafka".to_owned(), facts(false, false, true)),
-    ]
-    .into_iter()
-    .collect();
-    let kinds = ["Deployment", "StatefulSet"].map(|kind| ("apps/v1".to_owned(), kind.to_owned()));
-    Environment { profiles, scale_targets: kinds.to_vec() }
-}
 
 fn files() -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bad");
@@ -39,7 +24,8 @@ fn files() -> BTreeMap<String, String> {
 }
 
 fn look_at(name: &str, text: &str) -> Report {
-    lint(&[Source { name: name.to_owned(), text: text.to_owned() }], &environment()).unwrap()
+    lint(&[Source { name: name.to_owned(), text: text.to_owned() }], &Environment::of(&Config::default()))
+        .unwrap()
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod completion;
 mod crds;
 mod explain;
 mod freeze;
+mod lint;
 
 /// What a command gives back: an exit code, or an error with its causes.
 pub type CommandResult = Result<Exit, Box<dyn Error + Send + Sync>>;
@@ -64,6 +65,8 @@ enum Command {
     Explain(explain::Args),
     /// Stop all automation, with a reason
     Freeze(freeze::FreezeArgs),
+    /// Say what is wrong with policies, without a cluster
+    Lint(lint::Args),
     /// Let automation go on, with a reason
     Unfreeze(freeze::UnfreezeArgs),
 }
@@ -74,6 +77,7 @@ fn dispatch(command: Command) -> CommandResult {
         Command::Crds(args) => crds::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Freeze(args) => freeze::freeze(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Unfreeze(args) => freeze::unfreeze(&args),
     }
 }

@@ -23,7 +23,7 @@ mod suggest;
 
 pub use finding::{Finding, Report, Severity};
 
-use crate::translate::KnownProfiles;
+use crate::{config::Config, translate::KnownProfiles};
 use catalogue::Catalogue;
 use object::Object;
 
@@ -43,6 +43,15 @@ pub struct Environment {
     pub profiles: KnownProfiles,
     /// The kinds that it may scale, as `(apiVersion, kind)`.
     pub scale_targets: Vec<(String, String)>,
+}
+
+impl Environment {
+    /// What the operator with this configuration knows.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let kinds = config.scale_targets.iter().map(|t| (t.api_version.clone(), t.kind.clone()));
+        Self { profiles: KnownProfiles::of(&config.profiles), scale_targets: kinds.collect() }
+    }
 }
 
 /// Looks at all sources together.

@@ -21,6 +21,7 @@ mod numbers;
 mod pause;
 mod policy;
 mod profiles;
+mod remembered;
 mod schedules;
 mod translator;
 mod triggers;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::{Profile, Profiles};
+
 /// The profiles that a policy may name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownProfiles(BTreeMap<String, ProfileFacts>);
@@ -18,6 +20,17 @@ pub struct ProfileFacts {
 }
 
 impl KnownProfiles {
+    /// What is known of the profiles of a configuration.
+    #[must_use]
+    pub fn of(profiles: &Profiles) -> Self {
+        let facts = |profile: &Profile| ProfileFacts {
+            histogram: profile.histogram.is_some(),
+            endpoints: profile.identity.endpoint.is_some(),
+            outlives_workload: profile.independent,
+        };
+        profiles.iter().map(|profile| (profile.name.clone(), facts(profile))).collect()
+    }
+
     /// What the profile can tell, or `None` when there is no such profile.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<ProfileFacts> {
