@@ -8,6 +8,7 @@
 //! report/    status, conditions, Events, metrics, view   (I/O)
 //! ```
 
+pub mod apply;
 pub mod cli;
 pub mod client;
 pub mod config;

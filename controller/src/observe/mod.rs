@@ -1,3 +1,4 @@
 //! Observation: everything that is read from the world.
 
+pub mod kubernetes;
 pub mod prometheus;
