@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Owns `spec.replicas` in `metadata.managedFields`.
-pub const FIELD_MANAGER: &str = "loadline";
+const FIELD_MANAGER: &str = "loadline";
 
 /// Writes replicas in the operator's own cluster.
 pub struct KubeActuator {
@@ -127,7 +127,7 @@ impl Actuator for KubeActuator {
         }
         match self.discovery.scalable(&Kind::of(&action.target)).await {
             Ok(resource) => {
-                let api = Scales::new(&self.client, &action.target.namespace, resource);
+                let api = Scales::new(&self.client, &action.target.namespace, &resource);
                 self.write(&api, action).await
             }
             Err(TargetProblem::NotYetSeen) => {
@@ -145,8 +145,8 @@ struct Scales {
 }
 
 impl Scales {
-    fn new(client: &Client, namespace: &str, resource: ApiResource) -> Self {
-        let api = Api::namespaced_with(client.clone(), namespace, &resource);
+    fn new(client: &Client, namespace: &str, resource: &ApiResource) -> Self {
+        let api = Api::namespaced_with(client.clone(), namespace, resource);
         Self { api, resource: format!("{}/scale", resource.plural) }
     }
 
