@@ -4,7 +4,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it needs by panicking")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use loadline_tests::helm::{Helm, NEEDED, chart};
 use rstest::rstest;
@@ -22,21 +26,27 @@ async fn the_chart_passes_lint_with_and_without_everything_optional() {
     helm.lint(&all).await.unwrap();
 }
 
-#[test]
-fn the_charts_crds_are_the_generated_ones() {
-    let generated = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/generated");
-    let files = |dir: &Path| -> BTreeSet<_> {
-        let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
-        entries.map(|e| e.unwrap().file_name()).collect()
+/// Helm packages nothing that lies outside of the chart's folder, so the chart has copies.
+#[rstest]
+#[case::crds("crds/generated", "files/crds", &[])]
+#[case::alerts("dashboards/alerts", "files/alerts", &["loadline_test.yaml"])]
+fn the_charts_copies_are_the_originals(#[case] from: &str, #[case] copy: &str, #[case] left_out: &[&str]) {
+    let files = |dir: &Path| -> BTreeMap<String, String> {
+        let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).map(Result::unwrap);
+        let named = entries.map(|e| (e.file_name().into_string().unwrap(), e.path()));
+        named
+            .filter(|(name, _)| !left_out.contains(&name.as_str()))
+            .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
+            .collect()
     };
-    let copies = chart().join("files/crds");
-    let names = files(&generated);
-    assert!(!names.is_empty());
-    assert_eq!(files(&copies), names, "copy crds/generated to charts/loadline/files/crds");
-    for name in names {
-        let same = fs::read(generated.join(&name)).unwrap() == fs::read(copies.join(&name)).unwrap();
-        assert!(same, "{} differs: cp crds/generated/*.yaml charts/loadline/files/crds/", name.display());
-    }
+    let originals = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(from));
+    assert!(!originals.is_empty());
+    let differ: Vec<_> = {
+        let copies = files(&chart().join(copy));
+        let names: BTreeSet<_> = originals.keys().chain(copies.keys()).collect();
+        names.into_iter().filter(|n| originals.get(*n) != copies.get(*n)).cloned().collect()
+    };
+    assert!(differ.is_empty(), "{differ:?} differ: copy {from} to charts/loadline/{copy}");
 }
 
 #[test]
@@ -179,16 +189,31 @@ async fn crds_are_kept_unless_asked_otherwise_and_left_out_when_switched_off() {
 
 #[tokio::test]
 async fn optional_objects_come_when_asked_for() {
-    let optional = ["ServiceMonitor", "NetworkPolicy"];
+    let optional = ["ServiceMonitor", "NetworkPolicy", "PrometheusRule"];
     let kinds = |objects: &[Value]| -> Vec<String> {
         let kinds = objects.iter().filter_map(|o| o["kind"].as_str());
         kinds.filter(|k| optional.contains(k)).map(str::to_owned).collect()
     };
     assert!(kinds(&objects(&[]).await).is_empty());
-    let sets = ["serviceMonitor.enabled=true", "networkPolicy.enabled=true"];
+    let sets = ["serviceMonitor.enabled=true", "networkPolicy.enabled=true", "prometheusRule.enabled=true"];
     let mut seen = kinds(&objects(&sets).await);
     seen.sort();
-    assert_eq!(seen, ["NetworkPolicy", "ServiceMonitor"]);
+    assert_eq!(seen, ["NetworkPolicy", "PrometheusRule", "ServiceMonitor"]);
+}
+
+#[tokio::test]
+async fn alerts_point_to_where_the_runbooks_are_published() {
+    let url = |objects: &[Value]| {
+        find(objects, "PrometheusRule", "loadline")["spec"]["groups"][0]["rules"][0]["annotations"]["runbook_url"]
+            .clone()
+    };
+    let enabled = "prometheusRule.enabled=true";
+    assert_eq!(url(&objects(&[enabled]).await), "docs/runbooks/LoadlineOperatorAbsent.md");
+    let base = "prometheusRule.runbookBaseUrl=https://wiki.example.com/loadline/";
+    assert_eq!(
+        url(&objects(&[enabled, base]).await),
+        "https://wiki.example.com/loadline/LoadlineOperatorAbsent.md"
+    );
 }
 
 #[tokio::test]
