@@ -32,7 +32,8 @@ async fn the_chart_passes_lint_with_and_without_everything_optional() {
 #[case::alerts("dashboards/alerts", "files/alerts", &["loadline_test.yaml"])]
 fn the_charts_copies_are_the_originals(#[case] from: &str, #[case] copy: &str, #[case] left_out: &[&str]) {
     let files = |dir: &Path| -> BTreeMap<String, String> {
-        let entries = fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).map(Result::unwrap);
+        let entries =
+            fs::read_dir(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display())).map(Result::unwrap);
         let named = entries.map(|e| (e.file_name().into_string().unwrap(), e.path()));
         named
             .filter(|(name, _)| !left_out.contains(&name.as_str()))
