@@ -16,6 +16,7 @@ pub mod lease;
 pub mod lint;
 pub mod observe;
 pub mod ports;
+pub mod runtime;
 pub mod simulated;
 pub mod telemetry;
 pub mod tick;

@@ -42,7 +42,10 @@ use self::{
     scalers::Scalers,
     store::{Store, Trouble},
 };
-use crate::ports::{FleetSource, Objects, TargetView};
+use crate::{
+    ports::{FleetSource, Objects, TargetView},
+    runtime::Watched,
+};
 
 /// A policy as it is in the cache: the object, or why it cannot be read as one.
 type Policy = Result<Arc<ElasticPolicy>, Arc<str>>;
@@ -61,10 +64,6 @@ pub struct KubeFleet {
 
 /// A target in the cache; small, because there may be ten thousand.
 type TargetSeen = Result<TargetView, TargetProblem>;
-
-/// What is waited for before the process is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotSynced(pub Vec<String>);
 
 impl KubeFleet {
     /// Begins to watch; the tasks end when `tasks` is dropped. `every` is how often kinds that cannot be
@@ -113,33 +112,6 @@ impl KubeFleet {
         Self { cluster: ClusterId::local(), policies, levers, workloads, scalers, polled, changed }
     }
 
-    /// Waits for a change that deserves a tick before its time.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    /// Whether every cache holds what the API server had at the start.
-    ///
-    /// # Errors
-    /// Names the kinds that are waited for. A kind that the operator may not read, or that does not exist,
-    /// is not waited for: the policies that need it say so.
-    pub fn synced(&self) -> Result<(), NotSynced> {
-        let policies = [(self.policies.kind(), self.policies.is_synced())];
-        let levers = [(self.levers.kind(), self.levers.is_synced())];
-        let workloads = self.workloads.values().map(|s| {
-            let excused = matches!(s.trouble(), Some(Trouble::Forbidden | Trouble::UnknownKind));
-            (s.kind(), s.is_synced() || excused)
-        });
-        let missing: Vec<String> = policies
-            .into_iter()
-            .chain(levers)
-            .chain(workloads)
-            .filter(|(_, synced)| !synced)
-            .map(|(kind, _)| kind.to_owned())
-            .collect();
-        if missing.is_empty() { Ok(()) } else { Err(NotSynced(missing)) }
-    }
-
     fn target(&self, target: &Target) -> TargetSeen {
         let Some(store) = self.workloads.get(&Kind::of(target)) else { return self.polled.get(target) };
         let key = (Arc::clone(&target.namespace), Arc::clone(&target.name));
@@ -150,6 +122,33 @@ impl KubeFleet {
             (None, false, _) => Err(TargetProblem::NotYetSeen),
             (None, true, _) => Err(TargetProblem::Missing),
         }
+    }
+}
+
+impl Watched for KubeFleet {
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn missing(&self) -> Vec<String> {
+        // A kind that the operator may not read, or that does not exist, is not waited for: the policies
+        // that need it say so.
+        let excused = |t| matches!(t, Some(Trouble::Forbidden | Trouble::UnknownKind));
+        let mut missing = Vec::new();
+        let mut check = |kind: &str, synced: bool| {
+            if !synced {
+                missing.push(kind.to_owned());
+            }
+        };
+        check(self.policies.kind(), self.policies.is_synced());
+        check(self.levers.kind(), self.levers.is_synced());
+        for store in self.workloads.values() {
+            check(store.kind(), store.is_synced() || excused(store.trouble()));
+        }
+        for store in self.scalers.stores() {
+            check(store.kind(), store.is_synced() || excused(store.trouble()));
+        }
+        missing
     }
 }
 

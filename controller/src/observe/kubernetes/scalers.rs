@@ -57,6 +57,11 @@ impl Scalers {
         Self(stores.collect())
     }
 
+    /// The caches, one for each kind.
+    pub(super) fn stores(&self) -> impl Iterator<Item = &Store<Option<Target>>> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
     /// Who else scales what.
     pub(super) fn contenders(&self) -> HashMap<Target, Vec<Contender>> {
         let mut found: HashMap<Target, Vec<Contender>> = HashMap::new();
