@@ -8,6 +8,7 @@
 //! emulator    gives the pods of those clusters load and latency, and serves their metrics
 //! prometheus  scrapes the emulator                 proxy      faults on the way to either of them
 //! operator    the real `loadline run`              up         all of it for a person: `cargo rig up`
+//! proofs      the project's claims, measured          plot        their pictures
 //! helm        the chart on one of those clusters
 //! ```
 //!
@@ -20,9 +21,11 @@ pub mod cluster;
 pub mod emulator;
 pub mod helm;
 pub mod operator;
+pub mod plot;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+pub mod proofs;
 pub mod proxy;
 pub mod run_dir;
 pub mod up;

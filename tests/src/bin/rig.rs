@@ -13,6 +13,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use loadline_tests::{
     binaries::{Found, Origin, Packaged, Tool},
+    proofs::{self, Scale},
     up::{CLUSTERS, Rig, State},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -40,6 +41,14 @@ enum Order {
     Status,
     /// Find or build every program that the clusters need, and say where each is
     Binaries,
+    /// Run one long proof, or list them (use tests/prove, which builds what is proven)
+    Prove {
+        /// Its name
+        name: Option<String>,
+        /// How much of it, over 0 and up to 1
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+    },
     /// Hold what is up (started by `up`)
     #[command(hide = true)]
     Keep {
@@ -48,7 +57,7 @@ enum Order {
     },
 }
 
-type Done = Result<(), Box<dyn Error>>;
+type Done = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// The most that `down` waits for the keeper to end.
 const DOWN: Duration = Duration::from_secs(30);
@@ -61,6 +70,7 @@ fn main() -> ExitCode {
         Order::Down => down(),
         Order::Status => status(),
         Order::Binaries => programs(),
+        Order::Prove { name, scale } => prove(name.as_deref(), scale),
         Order::Keep { clusters } => keep(&clusters),
     };
     match done {
@@ -150,7 +160,7 @@ fn keep(clusters: &[String]) -> Done {
         let held = async {
             let rig = Rig::start(clusters, &|line| println!("{line}")).await?;
             rig.state(i32::try_from(std::process::id())?)?.write()?;
-            Ok::<_, Box<dyn Error>>(rig)
+            Ok::<_, Box<dyn Error + Send + Sync>>(rig)
         };
         tokio::pin!(stopped);
         tokio::select! {
@@ -162,6 +172,24 @@ fn keep(clusters: &[String]) -> Done {
                 std::fs::remove_file(State::file()?)?;
                 Ok(())
             }
+        }
+    })
+}
+
+fn prove(name: Option<&str>, scale: f64) -> Done {
+    let Some(name) = name else {
+        for proof in proofs::ALL {
+            println!("{:<16}{}", proof.name, proof.about);
+        }
+        return Ok(());
+    };
+    let scale = Scale::new(scale).ok_or("--scale is over 0 and up to 1")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Its parts end when it does, also on Ctrl-C.
+    runtime.block_on(async {
+        tokio::select! {
+            done = proofs::run(name, scale) => done,
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
         }
     })
 }

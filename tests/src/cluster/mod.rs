@@ -5,6 +5,7 @@
 //! reaper of [`RunDir`] ends the cluster with the process.
 
 mod components;
+mod crowd;
 mod identity;
 mod kubeconfig;
 mod objects;

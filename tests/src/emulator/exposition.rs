@@ -182,7 +182,7 @@ mod tests {
     fn fleet(model: &str) -> Fleet {
         let model: ServiceModel = serde_yaml::from_str(model).unwrap();
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
-        fleet.pod_ready(&web, Kind::Deployment, "web-1");
+        fleet.pod(&web, Kind::Deployment, "web-1", true);
         fleet.serve(&web, model, Shape::Constant { rate: 10.0 }, start);
         fleet.step(start);
         fleet.step(start + Duration::from_mins(1));
@@ -236,7 +236,7 @@ mod tests {
         let (mut fleet, start) = (Fleet::default(), Instant::now());
         for i in 0..10_000 {
             let web = Workload::new("hub", "scale", &format!("web-{i:05}"));
-            fleet.pod_ready(&web, Kind::Deployment, &format!("web-{i:05}-5d4f7c9b8-abcde"));
+            fleet.pod(&web, Kind::Deployment, &format!("web-{i:05}-5d4f7c9b8-abcde"), true);
             fleet.serve(&web, model.clone(), Shape::Constant { rate: 50.0 }, start);
         }
         fleet.step(start);

@@ -60,6 +60,8 @@ pub struct Seen {
     pub rejected: f64,
     /// Ready pods.
     pub ready: u32,
+    /// Pods that exist and are not ready: starting, or without room.
+    pub starting: u32,
     /// Work offered over what the ready pods can do; infinite without any.
     pub utilisation: f64,
     /// 99th percentile of latency, seconds.
@@ -76,19 +78,29 @@ impl Seen {
     }
 }
 
-/// All emulated services, and the ready pods of all workloads.
+/// What went on in a workload at one moment of its record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Moment {
+    /// Seconds since the record began.
+    pub at: f64,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// All emulated services, and the pods of all workloads.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
     pub(super) services: BTreeMap<Workload, Service>,
-    ready: HashMap<Workload, Ready>,
+    pods: HashMap<Workload, Pods>,
     stepped: Option<Instant>,
 }
 
-/// The ready pods of a workload.
+/// The pods of a workload.
 #[derive(Debug, Default)]
-struct Ready {
+struct Pods {
     kind: Kind,
-    pods: BTreeSet<Arc<str>>,
+    ready: BTreeSet<Arc<str>>,
+    starting: BTreeSet<Arc<str>>,
 }
 
 /// One emulated service.
@@ -104,6 +116,8 @@ pub(super) struct Service {
     silent: f64,
     pub(super) messages: Messages,
     seen: Seen,
+    /// Since when each step is recorded, and the record.
+    record: Option<(Instant, Vec<Moment>)>,
 }
 
 /// Counters of one pod since it became ready.
@@ -142,10 +156,10 @@ impl Service {
         self.model.queue == Queue::Backlog
     }
 
-    fn step(&mut self, ready: Option<&Ready>, now: Instant, wall: Timestamp, dt: f64) {
-        self.kind = ready.map_or(self.kind, |r| r.kind);
-        self.pods.retain(|pod, _| ready.is_some_and(|r| r.pods.contains(pod)));
-        for pod in ready.iter().flat_map(|r| &r.pods) {
+    fn step(&mut self, pods: Option<&Pods>, now: Instant, wall: Timestamp, dt: f64) {
+        self.kind = pods.map_or(self.kind, |p| p.kind);
+        self.pods.retain(|pod, _| pods.is_some_and(|p| p.ready.contains(pod)));
+        for pod in pods.iter().flat_map(|p| &p.ready) {
             if !self.pods.contains_key(pod) {
                 self.pods.insert(Arc::clone(pod), Counters::default());
             }
@@ -160,10 +174,14 @@ impl Service {
             offered,
             rejected: served.rejected,
             ready: count,
+            starting: pods.map_or(0, |p| u32::try_from(p.starting.len()).unwrap_or(u32::MAX)),
             utilisation: served.utilisation,
             p99: served.latency.quantile(0.99),
             backlog: self.state.backlog,
         };
+        if let Some((since, moments)) = &mut self.record {
+            moments.push(Moment { at: now.duration_since(*since).as_secs_f64(), seen: self.seen });
+        }
         let share = 1.0 / f64::from(count.max(1));
         let answered = (served.served + served.rejected) * dt * share;
         let mut shares = [1.0; BOUNDS.len() + 1];
@@ -197,6 +215,7 @@ impl Fleet {
             silent: 0.0,
             messages: Messages::default(),
             seen: Seen::default(),
+            record: None,
         };
         self.services.insert(workload.clone(), service);
     }
@@ -220,32 +239,47 @@ impl Fleet {
         self.stepped = Some(now);
         let wall = Timestamp::now();
         for (workload, service) in &mut self.services {
-            service.step(self.ready.get(workload), now, wall, dt);
+            service.step(self.pods.get(workload), now, wall, dt);
         }
     }
 
-    /// A pod is ready.
-    pub(super) fn pod_ready(&mut self, workload: &Workload, kind: Kind, pod: &str) {
-        let ready = self.ready.entry(workload.clone()).or_default();
-        ready.kind = kind;
-        ready.pods.insert(pod.into());
+    pub(super) fn record(&mut self, workload: &Workload, now: Instant) -> bool {
+        self.services.get_mut(workload).map(|s| s.record = Some((now, Vec::new()))).is_some()
     }
 
-    /// A pod is not ready, not any more, or gone.
-    pub(super) fn pod_unready(&mut self, workload: &Workload, pod: &str) {
-        if let Some(ready) = self.ready.get_mut(workload) {
-            ready.pods.remove(pod);
-            if ready.pods.is_empty() {
-                self.ready.remove(workload);
+    pub(super) fn recorded(&self, workload: &Workload) -> Vec<Moment> {
+        let record = self.services.get(workload).and_then(|s| s.record.as_ref());
+        record.map(|(_, moments)| moments.clone()).unwrap_or_default()
+    }
+
+    /// A pod exists, and is ready or not.
+    pub(super) fn pod(&mut self, workload: &Workload, kind: Kind, pod: &str, ready: bool) {
+        let pods = self.pods.entry(workload.clone()).or_default();
+        pods.kind = kind;
+        let (to, from) =
+            if ready { (&mut pods.ready, &mut pods.starting) } else { (&mut pods.starting, &mut pods.ready) };
+        from.remove(pod);
+        if !to.contains(pod) {
+            to.insert(pod.into());
+        }
+    }
+
+    /// A pod is gone, or on its way.
+    pub(super) fn pod_gone(&mut self, workload: &Workload, pod: &str) {
+        if let Some(pods) = self.pods.get_mut(workload) {
+            pods.ready.remove(pod);
+            pods.starting.remove(pod);
+            if pods.ready.is_empty() && pods.starting.is_empty() {
+                self.pods.remove(workload);
             }
         }
     }
 
-    /// All ready pods of a cluster, after its watch began anew.
-    pub(super) fn replace(&mut self, cluster: &str, pods: Vec<(Workload, Kind, String)>) {
-        self.ready.retain(|workload, _| &*workload.cluster != cluster);
-        for (workload, kind, pod) in pods {
-            self.pod_ready(&workload, kind, &pod);
+    /// All pods of a cluster, after its watch began anew: whose, of which kind, their name, whether ready.
+    pub(super) fn replace(&mut self, cluster: &str, pods: Vec<(Workload, Kind, String, bool)>) {
+        self.pods.retain(|workload, _| &*workload.cluster != cluster);
+        for (workload, kind, pod, ready) in pods {
+            self.pod(&workload, kind, &pod, ready);
         }
     }
 }
@@ -270,7 +304,7 @@ mod tests {
     fn the_pods_share_the_load_evenly_and_count_all_of_it() {
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
         for pod in ["web-a", "web-b", "web-c", "web-d"] {
-            fleet.pod_ready(&web, Kind::Deployment, pod);
+            fleet.pod(&web, Kind::Deployment, pod, true);
         }
         fleet.serve(&web, model(), Shape::Constant { rate: 200.0 }, start);
         run(&mut fleet, start, 60);
@@ -284,11 +318,11 @@ mod tests {
     #[test]
     fn a_new_pod_counts_from_zero_and_a_gone_one_reports_no_more() {
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
-        fleet.pod_ready(&web, Kind::Deployment, "old");
+        fleet.pod(&web, Kind::Deployment, "old", true);
         fleet.serve(&web, model(), Shape::Constant { rate: 10.0 }, start);
         run(&mut fleet, start, 10);
-        fleet.pod_ready(&web, Kind::Deployment, "new");
-        fleet.pod_unready(&web, "old");
+        fleet.pod(&web, Kind::Deployment, "new", true);
+        fleet.pod_gone(&web, "old");
         fleet.step(start + Duration::from_secs(11));
         let service = &fleet.services[&web];
         assert_eq!(service.pods.keys().map(|k| &**k).collect::<Vec<_>>(), ["new"]);
@@ -296,10 +330,27 @@ mod tests {
     }
 
     #[test]
+    fn a_record_tells_load_ready_and_starting_pods_over_time() {
+        let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
+        fleet.pod(&web, Kind::Deployment, "a", true);
+        fleet.pod(&web, Kind::Deployment, "b", false);
+        fleet.serve(&web, model(), Shape::Constant { rate: 50.0 }, start);
+        assert!(fleet.record(&web, start));
+        run(&mut fleet, start, 1);
+        fleet.pod(&web, Kind::Deployment, "b", true);
+        fleet.step(start + Duration::from_secs(2));
+        let moments = fleet.recorded(&web);
+        let (first, last) = (moments.first().unwrap(), moments.last().unwrap());
+        assert_eq!((first.seen.ready, first.seen.starting), (1, 1));
+        assert_eq!((last.seen.ready, last.seen.starting), (2, 0));
+        assert!((last.at - 2.0).abs() < 1e-9 && (last.seen.redundancy() - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn silent_pods_serve_but_do_not_report() {
         let (mut fleet, web, start) = (Fleet::default(), Workload::new("hub", "shop", "web"), Instant::now());
         for pod in ["a", "b", "c"] {
-            fleet.pod_ready(&web, Kind::Deployment, pod);
+            fleet.pod(&web, Kind::Deployment, pod, true);
         }
         fleet.serve(&web, model(), Shape::Constant { rate: 30.0 }, start);
         assert!(fleet.silence(&web, 0.5));
@@ -324,10 +375,10 @@ mod tests {
     fn a_new_list_of_pods_forgets_those_that_are_not_in_it() {
         let mut fleet = Fleet::default();
         let (web, other) = (Workload::new("hub", "shop", "web"), Workload::new("far", "shop", "web"));
-        fleet.pod_ready(&web, Kind::Deployment, "gone");
-        fleet.pod_ready(&other, Kind::Deployment, "elsewhere");
-        fleet.replace("hub", vec![(web.clone(), Kind::StatefulSet, "here".to_owned())]);
-        assert_eq!(fleet.ready[&web].pods.iter().map(|p| &**p).collect::<Vec<_>>(), ["here"]);
-        assert!(fleet.ready.contains_key(&other));
+        fleet.pod(&web, Kind::Deployment, "gone", true);
+        fleet.pod(&other, Kind::Deployment, "elsewhere", true);
+        fleet.replace("hub", vec![(web.clone(), Kind::StatefulSet, "here".to_owned(), true)]);
+        assert_eq!(fleet.pods[&web].ready.iter().map(|p| &**p).collect::<Vec<_>>(), ["here"]);
+        assert!(fleet.pods.contains_key(&other));
     }
 }

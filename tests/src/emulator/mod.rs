@@ -32,7 +32,7 @@ use tokio::{
 };
 
 pub use exposition::Exposition;
-pub use fleet::{Seen, Workload};
+pub use fleet::{Moment, Seen, Workload};
 
 use crate::{
     background::Background,
@@ -172,9 +172,21 @@ impl Emulator {
     pub fn seen(&self, workload: &Workload) -> Option<Seen> {
         self.state.lock().fleet.seen(workload)
     }
+
+    /// Records every step of a workload from now on, forgetting an earlier record. Says whether there is such
+    /// a workload.
+    pub fn record(&self, workload: &Workload) -> bool {
+        self.state.lock().fleet.record(workload, Instant::now())
+    }
+
+    /// The record so far; empty without [`Emulator::record`].
+    #[must_use]
+    pub fn recorded(&self, workload: &Workload) -> Vec<Moment> {
+        self.state.lock().fleet.recorded(workload)
+    }
 }
 
-/// Moves the services on, by the time that really passed.
+/// Moves the services on by the time that really passed.
 async fn keep_time(state: Shared, tick: Duration) {
     let mut ticks = interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -37,32 +37,32 @@ pub(super) async fn watch(cluster: String, kubeconfig: PathBuf, state: Shared) {
 fn take(
     cluster: &str,
     event: watcher::Event<Pod>,
-    listed: &mut Vec<(Workload, Kind, String)>,
+    listed: &mut Vec<(Workload, Kind, String, bool)>,
     state: &Shared,
 ) {
     match event {
         watcher::Event::Init => listed.clear(),
         watcher::Event::InitApply(pod) => {
             if let Some((workload, kind)) = owner(cluster, &pod)
-                && is_ready(&pod)
+                && !is_going(&pod)
             {
-                listed.push((workload, kind, pod.name_any()));
+                listed.push((workload, kind, pod.name_any(), is_ready(&pod)));
             }
         }
         watcher::Event::InitDone => state.lock().fleet.replace(cluster, std::mem::take(listed)),
         watcher::Event::Apply(pod) => {
             if let Some((workload, kind)) = owner(cluster, &pod) {
                 let fleet = &mut state.lock().fleet;
-                if is_ready(&pod) {
-                    fleet.pod_ready(&workload, kind, &pod.name_any());
+                if is_going(&pod) {
+                    fleet.pod_gone(&workload, &pod.name_any());
                 } else {
-                    fleet.pod_unready(&workload, &pod.name_any());
+                    fleet.pod(&workload, kind, &pod.name_any(), is_ready(&pod));
                 }
             }
         }
         watcher::Event::Delete(pod) => {
             if let Some((workload, _)) = owner(cluster, &pod) {
-                state.lock().fleet.pod_unready(&workload, &pod.name_any());
+                state.lock().fleet.pod_gone(&workload, &pod.name_any());
             }
         }
     }
@@ -82,14 +82,15 @@ fn owner(cluster: &str, pod: &Pod) -> Option<(Workload, Kind)> {
     Some((Workload::new(cluster, pod.metadata.namespace.as_deref()?, name), kind))
 }
 
-/// Ready and not going away.
+/// Being deleted, or ended for good: it serves nothing any more.
+fn is_going(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
-        && pod
-            .status
-            .iter()
-            .flat_map(|s| s.conditions.iter().flatten())
-            .any(|c| c.type_ == "Ready" && c.status == "True")
+    let mut conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 #[cfg(test)]
@@ -120,11 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_goes_away_is_not_ready() {
+    fn a_ready_pod_that_is_deleted_is_on_its_way() {
         let mut pod = pod("StatefulSet", "db");
-        assert!(is_ready(&pod));
+        assert!(is_ready(&pod) && !is_going(&pod));
         let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now());
         pod.metadata.deletion_timestamp = Some(now);
-        assert!(!is_ready(&pod));
+        assert!(is_going(&pod));
     }
 }

@@ -1,0 +1,8 @@
+//! Every long proof at a tenth of its size, so that none rots; `tests/prove NAME` runs it at full size.
+
+use loadline_tests::proofs::{self, Scale};
+
+#[tokio::test]
+async fn a_fleet_of_a_thousand_workloads_is_emulated_and_scraped() {
+    proofs::run("fleet", Scale::TENTH).await.unwrap();
+}
