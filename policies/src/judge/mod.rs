@@ -248,6 +248,8 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 }
 
 #[cfg(test)]
+mod like_hpa;
+#[cfg(test)]
 mod other_writers;
 #[cfg(test)]
 mod properties;
