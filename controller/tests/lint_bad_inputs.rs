@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by panicking")]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 use loadline_controller::{
     config::Config,
@@ -24,6 +24,7 @@ fn files() -> BTreeMap<String, String> {
 }
 
 fn look_at(name: &str, text: &str) -> Report {
+    static OPERATOR: LazyLock<Environment> = LazyLock::new(|| Environment::of(&Config::default()));
     lint(&[Source { name: name.to_owned(), text: text.to_owned() }], &Environment::of(&Config::default()))
         .unwrap()
 }

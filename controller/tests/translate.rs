@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use loadline_controller::{
     ports::{LoadReading, Objects, Readings, SeriesSelector, TargetView},
-    translate::{KnownProfiles, ProfileFacts, Translator, policy},
+    translate::{KnownProfiles, Matches, ProfileFacts, Translator, policy},
 };
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
@@ -38,7 +38,12 @@ fn complaints(cr: &ElasticPolicy) -> Vec<String> {
 }
 
 fn profiles() -> KnownProfiles {
-    let facts = |outlives_workload| ProfileFacts { histogram: true, endpoints: true, outlives_workload };
+    let facts = |outlives_workload| ProfileFacts {
+        histogram: true,
+        endpoints: true,
+        outlives_workload,
+        matches: Matches::Anything,
+    };
     [("otel-http".to_owned(), facts(false)), ("gateway".to_owned(), facts(true))].into_iter().collect()
 }
 

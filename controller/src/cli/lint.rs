@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CommandResult, Exit};
+use super::{CommandResult, Exit, cluster::Output};
 use crate::{
     config::Config,
     lint::{Environment, Report, Severity, Source, lint},
@@ -22,23 +22,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How to print what was found
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
     /// Count warnings as errors
     #[arg(long)]
     strict: bool,
-}
-
-/// How to print what was found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// For programs
-    Json,
-    /// For programs
-    Yaml,
 }
 
 /// Why nothing could be looked at.
@@ -58,31 +46,24 @@ pub(super) fn run(args: &Args) -> CommandResult {
         sources.extend(read(path)?);
     }
     let report = lint(&sources, &Environment::of(&config))?;
-    let mut out = io::stdout().lock();
-    match args.output {
-        Output::Table => print(&report, sources.len(), &mut out)?,
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
-        Output::Yaml => write!(out, "{}", serde_yaml::to_string(&report)?)?,
-    }
+    let text = args.output.render(&report, |report| table(report, sources.len()))?;
+    writeln!(io::stdout().lock(), "{}", text.trim_end())?;
     let errors = report.count(Severity::Error);
     let counted = if args.strict { report.findings.len() } else { errors };
     Ok(if counted > 0 { Exit::Findings } else { Exit::Ok })
 }
 
-fn print(report: &Report, files: usize, out: &mut impl io::Write) -> io::Result<()> {
-    for finding in &report.findings {
-        writeln!(out, "{finding}")?;
-    }
-    let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
+/// The findings and a sum, for people.
+fn table(report: &Report, files: usize) -> String {
     let one = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
-    writeln!(
-        out,
+    let sum = format!(
         "{} in {}: {}, {}",
         one(report.objects, "Loadline object"),
         one(files, "file"),
-        one(errors, "error"),
-        one(warnings, "warning")
-    )
+        one(report.count(Severity::Error), "error"),
+        one(report.count(Severity::Warning), "warning")
+    );
+    report.findings.iter().map(ToString::to_string).chain([sum]).collect::<Vec<_>>().join("\n")
 }
 
 /// The texts of a file, of a directory and those in it, or of standard input.

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use loadline_crds::{ElasticPolicy, GROUP, VERSION, definitions};
-use loadline_policies::policy::Policy;
 use serde_json::Value;
 
 use super::{Object, Report, metadata, rules, rules::Rules, schema, suggest};
-use crate::translate::{self, Complaint, Complaints};
+use crate::translate::{self, Complaint, Complaints, Parsed};
 
 /// All kinds, by name.
 pub(super) struct Catalogue {
@@ -36,7 +35,7 @@ impl Catalogue {
 
     /// Checks one object, if it is one of ours. Gives the policy that the operator would make of it, if it is
     /// a policy and there was nothing to complain about.
-    pub(super) fn check(&self, object: &Object, report: &mut Report) -> Option<Policy> {
+    pub(super) fn check(&self, object: &Object, report: &mut Report) -> Option<Parsed> {
         if !is_ours(object, report) {
             return None;
         }
@@ -111,7 +110,7 @@ fn is_ours(object: &Object, report: &mut Report) -> bool {
 
 /// What the operator makes of a policy. Its complaints are added where the schema and its rules did not
 /// already complain of the same field.
-fn parse(object: &Object, complaints: &mut Vec<Complaint>) -> Option<Policy> {
+fn parse(object: &Object, complaints: &mut Vec<Complaint>) -> Option<Parsed> {
     if object.kind() != "ElasticPolicy" {
         return None;
     }
@@ -127,8 +126,8 @@ fn parse(object: &Object, complaints: &mut Vec<Complaint>) -> Option<Policy> {
             return None;
         }
     };
-    match translate::policy(&cr) {
-        Ok(policy) => Some(policy),
+    match translate::parse(&cr) {
+        Ok(parsed) => Some(parsed),
         Err(more) => {
             let heard: Vec<String> = complaints.iter().map(|c| c.path.clone()).collect();
             let new = |c: &Complaint| {

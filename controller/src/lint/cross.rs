@@ -5,22 +5,26 @@ use std::collections::BTreeMap;
 use loadline_policies::policy::{Mode, Policy};
 
 use super::{Object, Report, Severity, object::group};
+use crate::translate::Parsed;
 
 /// What a scaler scales: namespace, group, kind, name. Versions of one group are the same object.
 type TargetKey<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 /// Checks all objects of all files together.
-pub(super) fn check(objects: &[Object], policies: &[(&Object, Policy)], report: &mut Report) {
+pub(super) fn check(objects: &[Object], policies: &[(&Object, Parsed)], report: &mut Report) {
     let mut names: BTreeMap<(&str, &str), &Object> = BTreeMap::new();
-    let mut targets: BTreeMap<TargetKey<'_>, Vec<&(&Object, Policy)>> = BTreeMap::new();
-    for entry in policies {
-        let (object, policy) = entry;
+    let mut targets: BTreeMap<TargetKey<'_>, Vec<(&Object, &Policy)>> = BTreeMap::new();
+    for (object, parsed) in policies {
+        let policy = &parsed.policy;
         if let Some(first) = names.insert((object.namespace(), object.name()), object) {
             let problem = format!("a policy of this name stands in {}:{} already", first.file, first.line);
             report.add(Severity::Error, object, "metadata.name", problem, "give each policy its own name");
         }
         let t = &policy.target;
-        targets.entry((object.namespace(), group(&t.api_version), &t.kind, &t.name)).or_default().push(entry);
+        targets
+            .entry((object.namespace(), group(&t.api_version), &t.kind, &t.name))
+            .or_default()
+            .push((object, policy));
     }
     for sharing in targets.values() {
         for (object, policy) in sharing {

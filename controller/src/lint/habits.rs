@@ -3,12 +3,13 @@
 use loadline_policies::policy::Policy;
 
 use super::{Environment, Object, Report, Severity, kinds, suggest};
-use crate::translate::against_profile;
+use crate::translate::{Parsed, against_profile};
 
 /// Checks one valid policy.
-pub(super) fn check(object: &Object, policy: &Policy, environment: &Environment, report: &mut Report) {
+pub(super) fn check(object: &Object, parsed: &Parsed, environment: &Environment, report: &mut Report) {
+    let policy = &parsed.policy;
     target(object, policy, environment, report);
-    for mut complaint in against_profile(policy, &environment.profiles) {
+    for mut complaint in against_profile(policy, &parsed.selector, &environment.profiles) {
         if complaint.path == "spec.load.profile" {
             let near = suggest::nearest(&policy.load.profile, environment.profiles.names());
             complaint.fix = near.map_or(complaint.fix, |name| format!("did you mean {name}?"));

@@ -11,16 +11,21 @@ use loadline_policies::{
 
 use crate::{
     ports::{LoadAsk, LoadReading, Readings},
-    translate::{KnownProfiles, ProfileFacts},
+    translate::{KnownProfiles, Matches, ProfileFacts},
 };
 
 /// What the profiles of the simulated source can tell; the same names as the real ones.
 #[must_use]
 pub fn profiles() -> KnownProfiles {
-    let pods = ProfileFacts { histogram: true, endpoints: true, outlives_workload: false };
-    let entry = ProfileFacts { outlives_workload: true, ..pods };
-    let queue = ProfileFacts { histogram: false, endpoints: false, outlives_workload: true };
-    [("otel-http", pods), ("otel-grpc", pods), ("istio", pods), ("envoy", entry), (QUEUE, queue)]
+    let pods = || ProfileFacts {
+        histogram: true,
+        endpoints: true,
+        outlives_workload: false,
+        matches: Matches::Anything,
+    };
+    let entry = ProfileFacts { outlives_workload: true, ..pods() };
+    let queue = ProfileFacts { histogram: false, endpoints: false, ..entry.clone() };
+    [("otel-http", pods()), ("otel-grpc", pods()), ("istio", pods()), ("envoy", entry), (QUEUE, queue)]
         .map(|(name, facts)| (name.to_owned(), facts))
         .into_iter()
         .collect()

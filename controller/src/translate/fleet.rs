@@ -9,12 +9,13 @@ use loadline_policies::{
     },
     ids::{ClusterId, PolicyKey, Target},
     now::Now,
-    policy::{ActivationSignal, Mode, Policy, Weights},
+    policy::{Mode, Policy},
     reading::Doubt,
 };
 
 use super::{
-    complaint::{Complaint, Complaints},
+    against_profile::against_profile,
+    complaint::Complaint,
     profiles::KnownProfiles,
     translator::{Entry, Translator},
 };
@@ -41,7 +42,7 @@ impl Translator {
             let complaints = match &entry.parsed {
                 Err(complaints) => complaints.clone(),
                 Ok(parsed) => {
-                    let complaints = against_profile(&parsed.policy, profiles);
+                    let complaints = against_profile(&parsed.policy, &parsed.selector, profiles);
                     if complaints.is_empty() {
                         let workload = workload(&parsed.policy, objects, readings, &ids, &writers);
                         workloads.insert(key.clone(), workload);
@@ -158,49 +159,4 @@ fn invalid_policy(entry: &Entry, complaints: &[Complaint]) -> InvalidPolicy {
         generation: entry.object.metadata.generation.unwrap_or_default(),
         complaints: complaints.iter().map(ToString::to_string).collect(),
     }
-}
-
-/// What the policy wants of its profile and the profile cannot give.
-pub(crate) fn against_profile(policy: &Policy, profiles: &KnownProfiles) -> Vec<Complaint> {
-    let mut c = Complaints::default();
-    let name = &policy.load.profile;
-    let Some(facts) = profiles.get(name) else {
-        c.add::<()>(
-            "spec.load.profile",
-            format!("there is no telemetry profile {name:?}"),
-            format!("name one of these, or add it to the operator's configuration: {}", profiles.listed()),
-        );
-        return c.into_vec();
-    };
-    if !facts.histogram && matches!(policy.load.weights, Weights::Latency(_)) {
-        c.add::<()>(
-            "spec.load.weights.latency",
-            format!("the profile {name:?} has no latency histogram"),
-            "remove the weights, or name a profile with one",
-        );
-    }
-    if !facts.histogram && policy.objective.is_some() {
-        c.add::<()>(
-            "spec.objective.latency",
-            format!("the profile {name:?} has no latency histogram"),
-            "remove the objective, or name a profile with one",
-        );
-    }
-    if !facts.endpoints && matches!(policy.load.weights, Weights::Endpoints(_)) {
-        c.add::<()>(
-            "spec.load.weights.endpoints",
-            format!("the profile {name:?} does not tell endpoints apart"),
-            "remove the weights, or name a profile that does",
-        );
-    }
-    let by_load = policy.activation.as_ref().is_some_and(|a| a.signal == ActivationSignal::Load);
-    if by_load && policy.bounds.min == 0 && !facts.outlives_workload {
-        c.add::<()>(
-            "spec.activation",
-            format!("the series of the profile {name:?} end with the last replica, so they cannot wake it"),
-            "name a trigger whose series exist without the workload, use a gateway or queue profile, \
-             or set spec.bounds.min to 1",
-        );
-    }
-    c.into_vec()
 }

@@ -12,6 +12,7 @@
 //! nobody else's way.
 
 mod activation;
+mod against_profile;
 mod asks;
 mod behaviour;
 mod complaint;
@@ -26,12 +27,14 @@ mod schedules;
 mod translator;
 mod triggers;
 
+pub(crate) use against_profile::against_profile;
 pub use complaint::{Complaint, Complaints};
-pub(crate) use fleet::against_profile;
 pub use fleet::freeze;
 pub use pause::ANNOTATIONS;
+pub(crate) use policy::parse;
 pub use policy::policy;
-pub use profiles::{KnownProfiles, ProfileFacts};
+pub use profiles::{KnownProfiles, Matches, ProfileFacts};
+pub(crate) use translator::Parsed;
 pub use translator::Translator;
 
 /// Most replicas that a policy may name anywhere; the same as in the schema.

@@ -34,7 +34,7 @@ pub fn policy(cr: &ElasticPolicy) -> Result<Policy, Vec<Complaint>> {
 }
 
 /// Parses one policy together with what is asked of the telemetry for it.
-pub(super) fn parse(cr: &ElasticPolicy) -> Result<Parsed, Vec<Complaint>> {
+pub(crate) fn parse(cr: &ElasticPolicy) -> Result<Parsed, Vec<Complaint>> {
     let mut c = Complaints::default();
     match parsed(cr, &mut c) {
         Some(parsed) if c.is_empty() => Ok(parsed),

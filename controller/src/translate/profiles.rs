@@ -1,15 +1,15 @@
 //! What is known of the telemetry profiles of the operator's configuration, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{Profile, Profiles};
+use crate::config::{DefaultMatch, Profile, Profiles, WorkloadPlaces};
 
 /// The profiles that a policy may name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownProfiles(BTreeMap<String, ProfileFacts>);
 
 /// What a profile can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileFacts {
     /// Latency histograms: needed for `weights.latency` and for `objective.latency`.
     pub histogram: bool,
@@ -17,6 +17,26 @@ pub struct ProfileFacts {
     pub endpoints: bool,
     /// Its series exist without the workload (a gateway, a queue): needed to wake it from zero by its load.
     pub outlives_workload: bool,
+    /// How it can find the series of a workload.
+    pub matches: Matches,
+}
+
+/// How a profile can find the series of a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Matches {
+    /// In every way, for every kind: a simulated source knows the workloads themselves.
+    Anything,
+    /// In these ways.
+    Only {
+        /// Labels that `match.labels` may name.
+        labels: BTreeSet<String>,
+        /// Whether `match.route` works.
+        route: bool,
+        /// Whether `match.service` works.
+        service: bool,
+        /// Kinds of workload that are found without `match`; `None` for every kind.
+        kinds: Option<BTreeSet<String>>,
+    },
 }
 
 impl KnownProfiles {
@@ -27,14 +47,15 @@ impl KnownProfiles {
             histogram: profile.histogram.is_some(),
             endpoints: profile.identity.endpoint.is_some(),
             outlives_workload: profile.independent,
+            matches: matches(profile),
         };
         profiles.iter().map(|profile| (profile.name.clone(), facts(profile))).collect()
     }
 
     /// What the profile can tell, or `None` when there is no such profile.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<ProfileFacts> {
-        self.0.get(name).copied()
+    pub fn get(&self, name: &str) -> Option<&ProfileFacts> {
+        self.0.get(name)
     }
 
     /// The names, for people: `envoy, otel-http`.
@@ -47,6 +68,20 @@ impl KnownProfiles {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
+}
+
+fn matches(profile: &Profile) -> Matches {
+    let identity = &profile.identity;
+    let places = identity.workload.iter().flat_map(WorkloadPlaces::all);
+    let places = places.chain(&identity.route).chain(&identity.service).map(|place| &place.label);
+    let labels = identity.labels.iter().chain(&identity.namespace).chain(places).cloned().collect();
+    let kinds = match (identity.default, &identity.workload) {
+        (DefaultMatch::Workload, Some(WorkloadPlaces::ByKind(kinds))) => {
+            Some(kinds.keys().cloned().collect())
+        }
+        _ => None,
+    };
+    Matches::Only { labels, route: identity.route.is_some(), service: identity.service.is_some(), kinds }
 }
 
 impl FromIterator<(String, ProfileFacts)> for KnownProfiles {

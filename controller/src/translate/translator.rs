@@ -33,11 +33,11 @@ pub(super) struct Entry {
 
 /// A parsed policy, with what the telemetry must be asked for it.
 #[derive(Debug, Clone)]
-pub(super) struct Parsed {
+pub(crate) struct Parsed {
     /// The domain value.
-    pub(super) policy: Policy,
+    pub(crate) policy: Policy,
     /// How its series are found.
-    pub(super) selector: SeriesSelector,
+    pub(crate) selector: SeriesSelector,
     /// The queries of its triggers, by trigger name.
     pub(super) queries: BTreeMap<String, String>,
 }

@@ -1,0 +1,97 @@
+//! A valid policy against the telemetry profile that it names: what it wants and the profile cannot give.
+
+use loadline_policies::policy::{ActivationSignal, Policy, Weights};
+
+use super::{
+    complaint::{Complaint, Complaints},
+    profiles::{KnownProfiles, Matches},
+};
+use crate::ports::SeriesSelector;
+
+/// What the policy wants of its profile and the profile cannot give.
+pub(crate) fn against_profile(
+    policy: &Policy,
+    selector: &SeriesSelector,
+    profiles: &KnownProfiles,
+) -> Vec<Complaint> {
+    let mut c = Complaints::default();
+    let name = &policy.load.profile;
+    let Some(facts) = profiles.get(name) else {
+        c.add::<()>(
+            "spec.load.profile",
+            format!("there is no telemetry profile {name:?}"),
+            format!("name one of these, or add it to the operator's configuration: {}", profiles.listed()),
+        );
+        return c.into_vec();
+    };
+    if !facts.histogram && matches!(policy.load.weights, Weights::Latency(_)) {
+        c.add::<()>(
+            "spec.load.weights.latency",
+            format!("the profile {name:?} has no latency histogram"),
+            "remove the weights, or name a profile with one",
+        );
+    }
+    if !facts.histogram && policy.objective.is_some() {
+        c.add::<()>(
+            "spec.objective.latency",
+            format!("the profile {name:?} has no latency histogram"),
+            "remove the objective, or name a profile with one",
+        );
+    }
+    if !facts.endpoints && matches!(policy.load.weights, Weights::Endpoints(_)) {
+        c.add::<()>(
+            "spec.load.weights.endpoints",
+            format!("the profile {name:?} does not tell endpoints apart"),
+            "remove the weights, or name a profile that does",
+        );
+    }
+    selection(policy, selector, &facts.matches, &mut c);
+    let by_load = policy.activation.as_ref().is_some_and(|a| a.signal == ActivationSignal::Load);
+    if by_load && policy.bounds.min == 0 && !facts.outlives_workload {
+        c.add::<()>(
+            "spec.activation",
+            format!("the series of the profile {name:?} end with the last replica, so they cannot wake it"),
+            "name a trigger whose series exist without the workload, use a gateway or queue profile, \
+             or set spec.bounds.min to 1",
+        );
+    }
+    c.into_vec()
+}
+
+/// Whether the profile can find the workload's series in the way that the policy asks for.
+fn selection(policy: &Policy, selector: &SeriesSelector, matches: &Matches, c: &mut Complaints) {
+    let Matches::Only { labels, route, service, kinds } = matches else { return };
+    let name = &policy.load.profile;
+    let fix = "remove match to find series as the profile does, or name a profile that can";
+    match selector {
+        SeriesSelector::Labels(wanted) => {
+            for label in wanted.keys().filter(|label| !labels.contains(*label)) {
+                c.add::<()>(
+                    format!("spec.load.match.labels[{label}]"),
+                    format!("the profile {name:?} does not group by this label"),
+                    format!("use one of these: {}", labels.iter().cloned().collect::<Vec<_>>().join(", ")),
+                );
+            }
+        }
+        SeriesSelector::Route(_) if !route => {
+            c.add::<()>("spec.load.match.route", format!("the profile {name:?} knows no routes"), fix);
+        }
+        SeriesSelector::Service(_) if !service => {
+            c.add::<()>("spec.load.match.service", format!("the profile {name:?} knows no services"), fix);
+        }
+        SeriesSelector::Profile => {
+            let kind = &*policy.target.kind;
+            if let Some(kinds) = kinds
+                && !kinds.contains(kind)
+            {
+                let kinds = kinds.iter().cloned().collect::<Vec<_>>().join(", ");
+                c.add::<()>(
+                    "spec.load.match",
+                    format!("the profile {name:?} finds the series of these kinds by itself, not of a {kind}: {kinds}"),
+                    "say by match which series are this workload's",
+                );
+            }
+        }
+        SeriesSelector::Route(_) | SeriesSelector::Service(_) => {}
+    }
+}
