@@ -25,8 +25,7 @@ fn files() -> BTreeMap<String, String> {
 
 fn look_at(name: &str, text: &str) -> Report {
     static OPERATOR: LazyLock<Environment> = LazyLock::new(|| Environment::of(&Config::default()));
-    lint(&[Source { name: name.to_owned(), text: text.to_owned() }], &Environment::of(&Config::default()))
-        .unwrap()
+    lint(&[Source { name: name.to_owned(), text: text.to_owned() }], &OPERATOR).unwrap()
 }
 
 #[test]
