@@ -8,6 +8,7 @@
 //! report/    status, conditions, Events, metrics, view   (I/O)
 //! ```
 
+pub mod admin;
 pub mod apply;
 pub mod cli;
 pub mod client;
@@ -16,6 +17,7 @@ pub mod lease;
 pub mod lint;
 pub mod observe;
 pub mod ports;
+pub mod report;
 pub mod runtime;
 pub mod simulated;
 pub mod telemetry;

@@ -140,6 +140,8 @@ pub struct Decision {
     pub desired: u32,
     /// `desired`, spread over the clusters.
     pub placement: BTreeMap<ClusterId, u32>,
+    /// Ready replicas by cluster.
+    pub ready: BTreeMap<ClusterId, u32>,
     /// What fits nowhere.
     pub shortfall: u32,
     /// What is in doubt: the signal's name and why.

@@ -35,6 +35,7 @@ fn calm() -> Decision {
         proposals: vec![Proposal { source: "load".into(), replicas: 10 }],
         desired: 12,
         placement: BTreeMap::from([(ClusterId::local(), 12)]),
+        ready: BTreeMap::from([(ClusterId::local(), 9)]),
         shortfall: 0,
         doubts: Vec::new(),
         reasons: vec![Reason::new(

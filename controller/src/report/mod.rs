@@ -1,0 +1,198 @@
+//! The report: status, Events, metrics and the view of the last plan, all from the same applied plan.
+//!
+//! ```text
+//! Plan<Applied> ─┬─> status (only what changed) ─┐
+//!                ├─> happenings (Events) ────────┼─> writer (background, bounded)
+//!                ├─> metrics
+//!                └─> view (/debug/plan)
+//! ```
+
+mod happenings;
+pub mod metrics;
+pub mod status;
+mod view;
+pub mod writer;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use kube::ResourceExt as _;
+use loadline_crds::{ElasticPolicy, ElasticPolicyStatus};
+use loadline_policies::{
+    ids::PolicyKey,
+    memory::Memory,
+    now::Mono,
+    plan::{Action, Applied, Outcome, Plan},
+};
+
+use self::{
+    metrics::Metrics,
+    status::Urgency,
+    writer::{Queue, StatusWrite, Written},
+};
+pub use view::View;
+
+/// A change that is only worth a write soon waits until the last write is this old.
+const PACE: Duration = Duration::from_mins(1);
+
+/// Reports applied plans.
+#[derive(Debug)]
+pub struct Reporter {
+    metrics: Arc<Metrics>,
+    queue: Arc<Queue>,
+    view: View,
+    /// Name of this process in Events.
+    instance: String,
+    ledger: HashMap<PolicyKey, Entry>,
+}
+
+/// What was last written about a policy.
+#[derive(Debug)]
+struct Entry {
+    uid: String,
+    status: ElasticPolicyStatus,
+    at: Mono,
+    /// The resourceVersion that the write was on, and the one that it gave.
+    versions: Option<(String, String)>,
+}
+
+impl Reporter {
+    /// A reporter that has written nothing yet.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, queue: Arc<Queue>, view: View, instance: String) -> Self {
+        Self { metrics, queue, view, instance, ledger: HashMap::new() }
+    }
+
+    /// Reports a plan. Writes are queued only when `writes` (this process is the leader).
+    pub fn report(
+        &mut self,
+        plan: Plan<Applied>,
+        policies: &[Arc<ElasticPolicy>],
+        memory: &Memory,
+        writes: bool,
+    ) {
+        self.metrics.plan(&plan);
+        if writes {
+            self.settle_results();
+            let objects: HashMap<PolicyKey, &Arc<ElasticPolicy>> =
+                policies.iter().map(|p| (key_of(p), p)).collect();
+            self.ledger.retain(|key, _| objects.contains_key(key));
+            let changes = changes(&plan);
+            for (key, object) in &objects {
+                self.report_status(key, object, &plan, memory, changes.get(key).copied());
+            }
+            self.report_actions(&plan, &objects);
+        }
+        self.view.publish(plan);
+    }
+
+    /// Forgets what was written: another process writes now, or has written meanwhile.
+    pub fn forget(&mut self) {
+        self.ledger.clear();
+        self.queue.clear();
+    }
+
+    /// Takes in what became of earlier writes. One that failed is forgotten, so that it is tried again.
+    fn settle_results(&mut self) {
+        for (key, written) in self.queue.results() {
+            match written {
+                Written::Failed => {
+                    self.ledger.remove(&key);
+                }
+                Written::Done(version) => {
+                    if let Some(entry) = self.ledger.get_mut(&key) {
+                        entry.versions = entry.versions.take().map(|(on, _)| (on, version));
+                    }
+                }
+            }
+        }
+    }
+
+    fn report_status(
+        &mut self,
+        key: &PolicyKey,
+        object: &Arc<ElasticPolicy>,
+        plan: &Plan<Applied>,
+        memory: &Memory,
+        change: Option<(u32, u32)>,
+    ) {
+        let Some(decision) = plan.decisions.get(key) else { return };
+        let uid = object.uid().unwrap_or_default();
+        let known = self.ledger.get(key).filter(|entry| entry.uid == uid);
+        let empty = ElasticPolicyStatus::default();
+        let previous = known.map(|e| &e.status).or(object.status.as_ref()).unwrap_or(&empty);
+        let status = status::of(decision, memory.policies.get(key), change, previous, plan.at);
+        let due = match status::urgency(previous, &status) {
+            Urgency::None => false,
+            Urgency::Soon => known.is_none_or(|e| plan.at.mono.since(e.at) >= PACE),
+            Urgency::Now => true,
+        };
+        if !due {
+            return;
+        }
+        let happened = happenings::of_conditions(&previous.conditions, &status.conditions);
+        let seen = object.resource_version();
+        let version = match known.and_then(|e| e.versions.as_ref()) {
+            Some((on, gave)) if Some(on) == seen.as_ref() => Some(gave.clone()),
+            _ => seen.clone(),
+        };
+        for happening in happened {
+            self.tell(&happening, object, plan);
+        }
+        let write = StatusWrite {
+            policy: Arc::clone(object),
+            resource_version: version.clone(),
+            status: status.clone(),
+        };
+        self.queue.status(key.clone(), write);
+        let versions = seen.zip(version);
+        self.ledger.insert(key.clone(), Entry { uid, status, at: plan.at.mono, versions });
+    }
+
+    fn report_actions(&mut self, plan: &Plan<Applied>, objects: &HashMap<PolicyKey, &Arc<ElasticPolicy>>) {
+        for applied in &plan.actions {
+            let Action::Scale(scale) = &applied.action;
+            if let (Some(happening), Some(object)) =
+                (happenings::of_action(applied), objects.get(&scale.policy))
+            {
+                self.tell(&happening, object, plan);
+            }
+        }
+    }
+
+    fn tell(&self, happening: &happenings::Happening, object: &ElasticPolicy, plan: &Plan<Applied>) {
+        let event = happenings::event(happening, object, &self.instance, plan.at.wall);
+        if self.queue.event(event) {
+            self.metrics.event_dropped();
+        }
+    }
+}
+
+/// The key of a policy object.
+#[must_use]
+pub fn key_of(policy: &ElasticPolicy) -> PolicyKey {
+    PolicyKey::new(&policy.namespace().unwrap_or_default(), &policy.name_any())
+}
+
+/// What was written for each policy, over all its clusters: from, to.
+fn changes(plan: &Plan<Applied>) -> BTreeMap<PolicyKey, (u32, u32)> {
+    let mut deltas = BTreeMap::<PolicyKey, i64>::new();
+    for applied in plan.actions.iter().filter(|a| a.outcome == Outcome::Done) {
+        let Action::Scale(scale) = &applied.action;
+        *deltas.entry(scale.policy.clone()).or_default() += i64::from(scale.to) - i64::from(scale.from);
+    }
+    deltas
+        .into_iter()
+        .filter_map(|(key, delta)| {
+            let from = plan.decisions.get(&key)?.replicas.wanted;
+            let to = u32::try_from(i64::from(from).saturating_add(delta)).ok()?;
+            Some((key, (from, to)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

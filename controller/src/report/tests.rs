@@ -1,0 +1,181 @@
+//! Stories of reports: what is written, and what is not.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use loadline_crds::elastic_policy::{PersonFloorStatus, ReplicaChange, WeightBaselineStatus};
+use loadline_policies::{
+    fleet::{ObjectVersion, Totals},
+    ids::{ClusterId, Target},
+    now::Now,
+    plan::{AppliedAction, Decision, Demand, ScaleAction},
+    policy::Mode,
+    reason::{Condition, ConditionKind, Reason, ReasonCode},
+};
+
+use super::{status::remembered, *};
+
+fn now(seconds: i64) -> Now {
+    let wall = "2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap();
+    let passed = Duration::from_secs(u64::try_from(seconds).unwrap());
+    Now::new(wall.checked_add(passed).unwrap(), Duration::from_secs(10_000) + passed)
+}
+
+fn decision(desired: u32, load: f64, fresh: bool) -> Decision {
+    Decision {
+        generation: 1,
+        mode: Some(Mode::Active),
+        replicas: Totals { wanted: 3, current: 3, ready: 3 },
+        demand: Some(Demand {
+            weighted: load,
+            raw: load,
+            requests: load,
+            interpolated: 0.0,
+            capped: false,
+            age: Duration::ZERO,
+        }),
+        per_replica: Some(100.0),
+        redundancy: Some(300.0 / load),
+        latency: None,
+        proposals: Vec::new(),
+        desired,
+        placement: BTreeMap::from([(ClusterId::local(), desired)]),
+        ready: BTreeMap::from([(ClusterId::local(), 3)]),
+        shortfall: 0,
+        doubts: Vec::new(),
+        reasons: vec![Reason::new(ReasonCode::InsideBand, format!("load is {load}"))],
+        conditions: vec![Condition {
+            kind: ConditionKind::DataFresh,
+            status: Some(fresh),
+            reason: if fresh { "Fresh" } else { "Stale" },
+            message: String::new(),
+        }],
+        wake_at: None,
+    }
+}
+
+fn policy() -> Arc<ElasticPolicy> {
+    let text = "{apiVersion: loadline.dev/v1alpha1, kind: ElasticPolicy,
+      metadata: {name: checkout, namespace: shop, uid: u1, resourceVersion: '7', generation: 1},
+      spec: {target: {apiVersion: apps/v1, kind: Deployment, name: web}, bounds: {min: 1, max: 9},
+      load: {profile: otel-http}}}";
+    Arc::new(serde_yaml::from_str(text).unwrap())
+}
+
+fn plan(at: Now, decision: Decision, actions: Vec<AppliedAction>) -> Plan<Applied> {
+    let key = PolicyKey::new("shop", "checkout");
+    Plan { at, actions, decisions: BTreeMap::from([(key, decision)]), wake_at: None }
+}
+
+struct Desk {
+    reporter: Reporter,
+    queue: Arc<Queue>,
+    key: PolicyKey,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let queue = Arc::new(Queue::default());
+        let reporter = Reporter::new(Arc::default(), Arc::clone(&queue), View::default(), "pod-1".into());
+        Self { reporter, queue, key: PolicyKey::new("shop", "checkout") }
+    }
+
+    /// Reports, and says whether a status waits to be written now.
+    fn report(&mut self, plan: Plan<Applied>) -> bool {
+        self.queue.clear();
+        self.reporter.report(plan, &[policy()], &Memory::default(), true);
+        self.queue.waits(&self.key)
+    }
+}
+
+#[test]
+fn an_unchanged_world_writes_once_and_a_moving_load_alone_never() {
+    let mut desk = Desk::new();
+    assert!(
+        desk.report(plan(now(0), decision(3, 200.0, true), Vec::new())),
+        "given: the first report is written"
+    );
+    for second in (5..600).step_by(5) {
+        let load = 200.0 + f64::from(i32::try_from(second).unwrap() % 7);
+        let written = desk.report(plan(now(second), decision(3, load, true), Vec::new()));
+        assert!(!written, "then: nothing is written at {second} s");
+    }
+}
+
+#[test]
+fn a_changed_decision_and_a_turned_condition_are_written_at_once() {
+    let mut desk = Desk::new();
+    desk.report(plan(now(0), decision(3, 200.0, true), Vec::new()));
+    assert!(desk.report(plan(now(5), decision(4, 350.0, true), Vec::new())));
+    assert!(desk.report(plan(now(10), decision(4, 350.0, false), Vec::new())));
+    assert!(!desk.report(plan(now(15), decision(4, 350.0, false), Vec::new())));
+}
+
+#[test]
+fn a_standby_queues_nothing() {
+    let mut desk = Desk::new();
+    let plan = plan(now(0), decision(3, 200.0, true), Vec::new());
+    desk.reporter.report(plan, &[policy()], &Memory::default(), false);
+    assert!(!desk.queue.waits(&desk.key));
+}
+
+#[test]
+fn a_condition_keeps_its_transition_time_until_it_turns() {
+    let first = status::of(&decision(3, 200.0, true), None, None, &ElasticPolicyStatus::default(), now(0));
+    let later = status::of(&decision(3, 200.0, true), None, None, &first, now(60));
+    assert_eq!(later.conditions, first.conditions);
+    let turned = status::of(&decision(3, 200.0, false), None, None, &later, now(120));
+    assert_eq!(turned.conditions[0].last_transition_time, Time(now(120).wall));
+}
+
+#[test]
+fn only_writes_that_were_done_stand_in_recent_changes() {
+    let action = |outcome| AppliedAction {
+        action: Action::Scale(ScaleAction {
+            policy: PolicyKey::new("shop", "checkout"),
+            cluster: ClusterId::local(),
+            target: Target::new("apps/v1", "Deployment", "shop", "web"),
+            from: 3,
+            to: 5,
+            version: ObjectVersion { uid: "x".into(), resource_version: "1".into() },
+            reason: Reason::new(ReasonCode::BelowBand, "more load"),
+        }),
+        outcome,
+    };
+    let of = |outcome| changes(&plan(now(0), decision(5, 400.0, true), vec![action(outcome)]));
+    assert_eq!(of(Outcome::Done).into_values().collect::<Vec<_>>(), [(3, 5)]);
+    assert!(of(Outcome::Failed("reset".into())).is_empty());
+}
+
+#[test]
+fn what_must_survive_a_restart_comes_back_from_status() {
+    let status = ElasticPolicyStatus {
+        recent_changes: vec![ReplicaChange { at: Time(now(0).wall), from: 3, to: 5 }],
+        person_floor: Some(PersonFloorStatus { replicas: 6, until: Time(now(200).wall) }),
+        weight_baseline: Some(WeightBaselineStatus { mean: 0.6, at: Time(now(0).wall) }),
+        idle_since: Some(Time(now(10).wall)),
+        ..ElasticPolicyStatus::default()
+    };
+    let memory = remembered(&status, now(100));
+    assert_eq!(memory.changes.iter().map(|c| (c.at, c.delta)).collect::<Vec<_>>(), [(now(0).mono, 2)]);
+    assert_eq!(memory.person_floor.map(|f| (f.replicas, f.until)), Some((6, now(200).mono)));
+    assert_eq!(memory.idle_since, Some(now(10).mono));
+    assert!(memory.baseline.is_some_and(|b| (b.mean - 0.6).abs() < 1e-9));
+    assert!(memory.first_seen.is_none(), "the stabilisation window starts anew");
+}
+
+#[test]
+fn the_longest_sentences_fit_the_schema_and_sixteen_kib() {
+    let mut long = decision(3, 200.0, true);
+    long.reasons = vec![Reason::new(ReasonCode::InsideBand, "ü".repeat(5_000))];
+    long.conditions = (0..8)
+        .map(|_| Condition {
+            kind: ConditionKind::Ready,
+            status: None,
+            reason: "InvalidSpec",
+            message: "ü".repeat(5_000),
+        })
+        .collect();
+    let status = status::of(&long, None, None, &ElasticPolicyStatus::default(), now(0));
+    assert!(status.reason.as_ref().is_some_and(|r| r.len() <= 1024));
+    assert!(serde_json::to_string(&status).unwrap().len() < 16 * 1024);
+}
