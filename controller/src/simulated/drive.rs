@@ -190,3 +190,7 @@ fn written(plan: &Plan<Applied>, key: &PolicyKey, wanted: u32) -> u32 {
     let after = i64::from(wanted) + changes.values().sum::<i64>();
     u32::try_from(after.max(0)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+#[path = "drive_tests.rs"]
+mod tests;
