@@ -36,6 +36,12 @@ pub trait Telemetry: Send + Sync {
     fn read(&self, asks: &[LoadAsk], now: Now) -> impl Future<Output = Readings> + Send;
 }
 
+impl<T: Telemetry> Telemetry for Arc<T> {
+    fn read(&self, asks: &[LoadAsk], now: Now) -> impl Future<Output = Readings> + Send {
+        (**self).read(asks, now)
+    }
+}
+
 /// Writes replicas.
 pub trait Actuator: Send + Sync {
     /// Sets the replicas of one target, if the world is still as it was when it was decided.

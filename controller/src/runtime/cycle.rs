@@ -31,10 +31,17 @@ pub struct Mind {
 /// What one cycle saw and did.
 #[derive(Debug)]
 pub struct Cycle {
-    /// What was decided, and what became of it.
-    pub plan: Plan<Applied>,
+    /// What it did.
+    pub done: Done,
     /// The objects that it was decided on.
     pub objects: Objects,
+}
+
+/// What one cycle did.
+#[derive(Debug)]
+pub struct Done {
+    /// What was decided, and what became of it.
+    pub plan: Plan<Applied>,
     /// How long each step took.
     pub timings: Timings,
     /// From the telemetry's answer to each write that was sent.
@@ -91,5 +98,5 @@ where
         apply: between(decided.mono, done.mono),
     };
     let lags = begun.into_iter().flatten().map(|sent| between(answered.mono, sent)).collect();
-    Cycle { plan, objects, timings, lags }
+    Cycle { done: Done { plan, timings, lags }, objects }
 }

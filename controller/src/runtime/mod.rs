@@ -21,9 +21,10 @@ use loadline_policies::now::Mono;
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
+use self::stir::Picture;
 pub use self::{
     clock::SystemClock,
-    cycle::{Cycle, Mind, Timings, cycle},
+    cycle::{Cycle, Done, Mind, Timings, cycle},
 };
 use crate::{
     lease::Role,
@@ -55,9 +56,9 @@ pub trait Watched: FleetSource {
 }
 
 /// Who is told about every cycle.
-pub trait Listener: Send + Sync {
-    /// A cycle is over. Must not block: what takes long belongs in a queue.
-    fn cycle(&self, cycle: Arc<Cycle>, mind: &Mind);
+pub trait Listener: Send {
+    /// A cycle is over, on these objects. Must not block: what takes long belongs in a queue.
+    fn cycle(&mut self, done: Done, objects: &Objects, mind: &Mind);
 }
 
 /// Everything that the loop needs besides the ports.
@@ -87,10 +88,11 @@ where
     tracing::info!(policies = mind.memory.policies.len(), "leading: the memory was restored from status");
     while !life.stop.is_cancelled() {
         let start = ports.clock.now().mono;
-        let done = Arc::new(cycle(ports, &mut mind, &life.stop).await);
+        let Cycle { done, objects } = cycle(ports, &mut mind, &life.stop).await;
         let wake = wake_at(start, life.sync, done.plan.wake_at);
-        life.listener.cycle(Arc::clone(&done), &mind);
-        wait(ports, &life, &done, start, wake).await;
+        let seen = Picture { written: stir::written(&done.plan), objects };
+        life.listener.cycle(done, &seen.objects, &mind);
+        wait(ports, &life.stop, &seen, start, wake).await;
     }
 }
 
@@ -126,21 +128,21 @@ fn wake_at(start: Mono, sync: Duration, asked: Option<Mono>) -> Mono {
 }
 
 /// Waits until `wake`, or for a change by somebody else.
-async fn wait<F: Watched, T, A, L>(
+async fn wait<F: Watched, T, A>(
     ports: &Ports<F, T, A>,
-    life: &Loop<L>,
-    done: &Cycle,
+    stop: &CancellationToken,
+    seen: &Picture,
     start: Mono,
     wake: Mono,
 ) {
     let until = |moment: Mono| time::sleep(moment.since(ports.clock.now().mono));
     loop {
         tokio::select! {
-            () = life.stop.cancelled() => return,
+            () = stop.cancelled() => return,
             () = until(wake) => return,
             () = ports.fleet.changed() => {
                 until(start.plus(SHORTEST).min(wake)).await;
-                if stir::by_others(&done.objects, &ports.fleet.objects(), &done.plan) {
+                if seen.is_stirred(&ports.fleet.objects()) {
                     return;
                 }
                 // Our own writes came back. Look again only after a while: a scale-out of thousands

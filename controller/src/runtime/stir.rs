@@ -10,16 +10,40 @@ use loadline_policies::{
 
 use crate::ports::{Objects, TargetView};
 
-/// Compares what the last cycle saw, with its own writes on top, to what is seen now.
-///
-/// Our own writes come back through the watches as changes; a tick for each of them would double the queries
-/// to Prometheus for nothing.
-pub(super) fn by_others(before: &Objects, now: &Objects, plan: &Plan<Applied>) -> bool {
-    policies(before).ne(&policies(now))
-        || before.malformed != now.malformed
-        || before.lever.as_ref().map(|l| &l.spec) != now.lever.as_ref().map(|l| &l.spec)
-        || targets_differ(before, now, plan)
-        || now.targets.keys().any(|(_, target)| before.contenders.get(target) != now.contenders.get(target))
+/// Replicas that a cycle wrote, or may have written, by target.
+pub(super) type Written = HashMap<(ClusterId, Target), u32>;
+
+/// What a cycle saw, and what it wrote on top.
+pub(super) struct Picture {
+    pub(super) objects: Objects,
+    pub(super) written: Written,
+}
+
+impl Picture {
+    /// Compares it to what is seen now.
+    ///
+    /// Our own writes come back through the watches as changes; a tick for each of them would double the
+    /// queries to Prometheus for nothing.
+    pub(super) fn is_stirred(&self, now: &Objects) -> bool {
+        let before = &self.objects;
+        policies(before).ne(&policies(now))
+            || before.malformed != now.malformed
+            || before.lever.as_ref().map(|l| &l.spec) != now.lever.as_ref().map(|l| &l.spec)
+            || targets_differ(before, now, &self.written)
+            || now.targets.keys().any(|(_, t)| before.contenders.get(t) != now.contenders.get(t))
+    }
+}
+
+/// What a plan wrote. A write that failed on the way may have arrived: it is not somebody else's doing.
+pub(super) fn written(plan: &Plan<Applied>) -> Written {
+    plan.actions
+        .iter()
+        .filter(|applied| matches!(applied.outcome, Outcome::Done | Outcome::Failed(_)))
+        .map(|applied| {
+            let Action::Scale(scale) = &applied.action;
+            ((scale.cluster.clone(), scale.target.clone()), scale.to)
+        })
+        .collect()
 }
 
 /// Who the policies are and what they ask; their status is our own.
@@ -45,20 +69,9 @@ impl<'a> Input<'a> {
     }
 }
 
-fn targets_differ(before: &Objects, now: &Objects, plan: &Plan<Applied>) -> bool {
-    let written: HashMap<(&ClusterId, &Target), u32> = plan
-        .actions
-        .iter()
-        // A write that failed on the way may have arrived: what it wanted is not somebody else's doing.
-        .filter(|applied| matches!(applied.outcome, Outcome::Done | Outcome::Failed(_)))
-        .map(|applied| {
-            let Action::Scale(scale) = &applied.action;
-            ((&scale.cluster, &scale.target), scale.to)
-        })
-        .collect();
+fn targets_differ(before: &Objects, now: &Objects, written: &Written) -> bool {
     let same = |key: &(ClusterId, Target), was: &TargetView, is: &TargetView| {
-        was.version.uid == is.version.uid
-            && (was.wanted == is.wanted || written.get(&(&key.0, &key.1)) == Some(&is.wanted))
+        was.version.uid == is.version.uid && (was.wanted == is.wanted || written.get(key) == Some(&is.wanted))
     };
     now.targets.iter().any(|(key, is)| match (before.targets.get(key), is) {
         (Some(Ok(was)), Ok(is)) => !same(key, was, is),
@@ -119,6 +132,10 @@ mod tests {
         });
         let at = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
         Plan { at, actions: actions.collect(), decisions: BTreeMap::new(), wake_at: None }
+    }
+
+    fn by_others(before: &Objects, now: &Objects, plan: &Plan<Applied>) -> bool {
+        Picture { objects: before.clone(), written: written(plan) }.is_stirred(now)
     }
 
     #[test]

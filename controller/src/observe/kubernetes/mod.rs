@@ -12,6 +12,7 @@
 //! changes between two ticks is one wake-up.
 
 mod discovery;
+mod owners;
 mod partial;
 mod polled;
 mod scalers;
@@ -35,7 +36,10 @@ use loadline_policies::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 
-pub use self::discovery::{Discovery, Kind};
+pub use self::{
+    discovery::{Discovery, Kind},
+    owners::watch_owners,
+};
 use self::{
     partial::Workload,
     polled::Polled,
