@@ -100,8 +100,9 @@ pub(super) fn event(happening: &Happening, policy: &ElasticPolicy, instance: &st
     };
     Event {
         metadata: ObjectMeta {
-            // 253 characters are allowed; the API server adds five of its own.
-            generate_name: Some(format!("{}.", name.chars().take(240).collect::<String>())),
+            // 253 characters are allowed; the API server adds five of its own. It refuses a prefix that ends in
+            // anything but a letter, a digit or a dash.
+            generate_name: Some(format!("{}-", name.chars().take(240).collect::<String>())),
             namespace: policy.namespace(),
             ..ObjectMeta::default()
         },

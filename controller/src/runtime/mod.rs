@@ -107,12 +107,16 @@ async fn ready_to_lead<F: Watched, T, A, L>(ports: &Ports<F, T, A>, life: &mut L
             }
         }
     }
+    let mut told = false;
     loop {
         let missing = ports.fleet.missing();
         if missing.is_empty() {
             return true;
         }
-        tracing::info!(kinds = missing.join(", "), "leading; waiting for the first list of objects");
+        if !told {
+            tracing::info!(kinds = missing.join(", "), "leading; waiting for the first list of objects");
+            told = true;
+        }
         tokio::select! {
             () = life.stop.cancelled() => return false,
             () = ports.fleet.changed() => {}
