@@ -27,6 +27,7 @@ pub struct Helm {
     program: PathBuf,
     kubectl: PathBuf,
     chart: PathBuf,
+    values: Option<PathBuf>,
     kubeconfig: Option<PathBuf>,
 }
 
@@ -71,7 +72,7 @@ impl Helm {
     pub fn offline() -> Result<Self, HelmError> {
         let progress = |line: &str| tracing::info!("{line}");
         let (program, kubectl) = (Tool::Helm.get(&progress)?.path, Tool::Kubectl.get(&progress)?.path);
-        Ok(Self { program, kubectl, chart: chart(), kubeconfig: None })
+        Ok(Self { program, kubectl, chart: chart(), values: None, kubeconfig: None })
     }
 
     /// Helm with the project's chart on a cluster, as its administrator.
@@ -86,6 +87,12 @@ impl Helm {
     #[must_use]
     pub fn chart(&self, chart: &Path) -> Self {
         Self { chart: chart.to_owned(), ..self.clone() }
+    }
+
+    /// The same with a file of values.
+    #[must_use]
+    pub fn values(&self, file: &Path) -> Self {
+        Self { values: Some(file.to_owned()), ..self.clone() }
     }
 
     /// `helm lint --strict`.
@@ -155,6 +162,7 @@ impl Helm {
         let mut args: Vec<String> = verb.iter().map(|&v| v.to_owned()).collect();
         args.push(chart);
         args.extend(options.iter().map(|&o| o.to_owned()));
+        args.extend(self.values.iter().map(|file| format!("--values={}", file.display())));
         args.extend(sets.iter().flat_map(|&s| ["--set".to_owned(), s.to_owned()]));
         run(&self.program, self.kubeconfig.as_deref(), &args, "").await
     }

@@ -4,8 +4,9 @@
 //! increase. Series by policy are kept for at most [`MAX_POLICY_SERIES`] policies.
 
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,7 +14,7 @@ use std::{
 
 use loadline_policies::{
     plan::{Applied, Decision, Plan},
-    reason::ConditionKind,
+    reason::{Condition, ConditionKind},
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -56,6 +57,14 @@ struct Of {
     policy: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct Problem {
+    namespace: String,
+    policy: String,
+    condition: String,
+    reason: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Api {
     verb: &'static str,
@@ -81,6 +90,7 @@ pub struct Metrics {
     dropped_events: Counter,
     policies: Gauge,
     conditions: Family<State, Gauge>,
+    problems: Family<Problem, Gauge>,
     data_age: Float,
     queries: Counter,
     queries_per_tick: Gauge,
@@ -92,6 +102,8 @@ pub struct Metrics {
     calls: Family<Api, Counter>,
     /// Queries answered so far, to count those of a tick.
     seen_queries: AtomicU64,
+    /// The problems of the last plan, to take away those that are no longer.
+    seen_problems: Mutex<BTreeSet<Problem>>,
 }
 
 fn seconds() -> Histogram {
@@ -111,6 +123,7 @@ impl Default for Metrics {
             dropped_events: Counter::default(),
             policies: Gauge::default(),
             conditions: Family::default(),
+            problems: Family::default(),
             data_age: Float::default(),
             queries: Counter::default(),
             queries_per_tick: Gauge::default(),
@@ -121,6 +134,7 @@ impl Default for Metrics {
             load: Family::default(),
             calls: Family::default(),
             seen_queries: AtomicU64::default(),
+            seen_problems: Mutex::default(),
         };
         metrics.preset().registered()
     }
@@ -166,6 +180,11 @@ impl Metrics {
         r.register("events_dropped", "Events dropped because too many waited", self.dropped_events.clone());
         r.register("policies", "ElasticPolicies seen", self.policies.clone());
         r.register("policy_conditions", "Policies by condition and its status", self.conditions.clone());
+        r.register(
+            "policy_problem",
+            "1 for each condition of a policy that asks for a person, and why",
+            self.problems.clone(),
+        );
         r.register_with_unit(
             "data_age",
             "Age of the oldest reading that the last tick used",
@@ -241,7 +260,34 @@ impl Metrics {
         let ages = plan.decisions.values().filter_map(|d| d.demand).map(|d| d.age.as_secs_f64());
         self.data_age.set(ages.fold(0.0, f64::max));
         self.count_conditions(plan);
+        self.name_problems(plan);
         self.by_policy(plan);
+    }
+
+    /// Only what changed is touched: a scrape in the middle must not see a problem blink, which would start the
+    /// waiting time of its alert anew.
+    fn name_problems(&self, plan: &Plan<Applied>) {
+        let now: BTreeSet<Problem> = plan
+            .decisions
+            .iter()
+            .flat_map(|(key, decision)| {
+                decision.conditions.iter().filter(|c| is_problem(c)).map(|c| Problem {
+                    namespace: key.namespace.to_string(),
+                    policy: key.name.to_string(),
+                    condition: c.kind.to_string(),
+                    reason: c.reason,
+                })
+            })
+            .take(MAX_POLICY_SERIES)
+            .collect();
+        let mut seen = self.seen_problems.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in seen.difference(&now) {
+            self.problems.remove(gone);
+        }
+        for new in now.difference(&seen) {
+            self.problems.get_or_create(new).set(1);
+        }
+        *seen = now;
     }
 
     fn count_conditions(&self, plan: &Plan<Applied>) {
@@ -305,9 +351,65 @@ impl Metrics {
     }
 }
 
+/// Whether a condition asks for a person. A policy that only observes, or is paused, was told to.
+fn is_problem(condition: &Condition) -> bool {
+    use ConditionKind as Kind;
+    match condition.kind {
+        Kind::Ready | Kind::DataFresh | Kind::CapacityKnown => condition.status == Some(false),
+        Kind::Contested | Kind::ScalingLimited | Kind::LatencyNotCapacityBound => {
+            condition.status == Some(true)
+        }
+        Kind::ScalingActive | Kind::ForecastTrusted => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use loadline_policies::{
+        fleet::{Fleet, InvalidPolicy},
+        ids::PolicyKey,
+        memory::Memory,
+        now::Now,
+    };
+
     use super::*;
+    use crate::tick::tick;
+
+    /// The plan for these policies, each of which is not valid.
+    fn plan_of_invalid(names: &[&str]) -> Plan<Applied> {
+        let invalid =
+            |name: &&str| (PolicyKey::new("shop", name), InvalidPolicy { generation: 1, complaints: vec![] });
+        let fleet = Fleet {
+            now: Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO),
+            freeze: None,
+            clusters: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+            invalid: names.iter().map(invalid).collect(),
+        };
+        tick(&fleet, &mut Memory::default()).applied(Vec::new())
+    }
+
+    #[test]
+    fn a_problem_names_its_policy_for_as_long_as_it_lasts() {
+        let line = |policy: &str| {
+            format!(
+                "loadline_policy_problem{{namespace=\"shop\",policy=\"{policy}\",condition=\"Ready\",\
+                 reason=\"InvalidSpec\"}} 1\n"
+            )
+        };
+        let metrics = Metrics::default();
+        metrics.plan(&plan_of_invalid(&["cart", "checkout"]));
+        let text = metrics.text().unwrap();
+        assert!(text.contains(&line("cart")) && text.contains(&line("checkout")), "{text}");
+        metrics.plan(&plan_of_invalid(&["checkout"]));
+        let text = metrics.text().unwrap();
+        assert!(!text.contains(&line("cart")) && text.contains(&line("checkout")), "{text}");
+        metrics.plan(&plan_of_invalid(&[]));
+        assert!(!metrics.text().unwrap().contains("loadline_policy_problem{"));
+    }
 
     #[test]
     fn what_alerts_read_is_there_before_anything_happens() {

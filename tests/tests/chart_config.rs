@@ -1,0 +1,127 @@
+//! The chart's values and the operator's configuration speak of the same fields.
+
+#![expect(clippy::unwrap_used, reason = "a test says what it needs by panicking")]
+
+use std::{collections::BTreeSet, fs};
+
+use loadline_controller::config::Config;
+use loadline_tests::helm::{Helm, NEEDED, chart};
+use rstest::rstest;
+use serde_json::{Value as Json, json};
+
+#[tokio::test]
+async fn the_operator_reads_what_the_chart_renders_by_default() {
+    let config = Config::parse(&rendered(&json!({})).await).unwrap();
+    let kinds: Vec<_> =
+        config.scale_targets.iter().map(|t| format!("{} {}", t.api_version, t.kind)).collect();
+    assert_eq!(kinds, ["apps/v1 Deployment", "apps/v1 StatefulSet"]);
+    // The chart repeats some defaults so that a person sees them: they are the operator's own.
+    let own = Config::default();
+    assert_eq!(config.sync, own.sync);
+    assert_eq!(config.triggers, own.triggers);
+    assert_eq!(config.status, own.status);
+    assert_eq!(config.scale_targets, own.scale_targets);
+}
+
+#[tokio::test]
+async fn every_field_that_the_schema_knows_is_one_that_the_operator_reads() {
+    let full = json!({
+        "sync": "10s",
+        "sources": [
+            {
+                "name": "global", "url": "https://thanos.example.com", "clusterLabel": "cluster",
+                "caFile": "/var/run/loadline/configmaps/ca/ca.crt",
+                "clientCertificate": {"certFile": "/c/tls.crt", "keyFile": "/c/tls.key"},
+                "bearerTokenFile": "/s/token", "headers": {"X-Scope-OrgID": "shop"},
+                "timeout": "4s", "concurrency": 2, "scrapeInterval": "30s",
+                "windows": {"steady": "5m", "burst": "2m"}, "maxAnswerMegabytes": 8,
+            },
+            {
+                "name": "edge", "url": "http://prometheus.edge:9090", "cluster": "edge",
+                "basicAuth": {"username": "loadline", "passwordFile": "/s/password"},
+            },
+        ],
+        "profiles": [{"name": "my-http", "extends": "otel-http", "description": "ours"}],
+        "triggers": {
+            "namespaceLabel": "k8s_namespace_name", "source": "global", "maxPerPolicy": 4,
+            "maxPerNamespace": 20, "timeout": "1s", "concurrency": 3,
+        },
+        "status": {"minInterval": "30s"},
+    });
+    let set: BTreeSet<_> = fields(&full, "").into_iter().collect();
+    let known: BTreeSet<_> = properties(&schema(), "").into_iter().collect();
+    assert_eq!(known.difference(&set).collect::<Vec<_>>(), [""; 0], "in the schema, and not in this test");
+    let config = Config::parse(&rendered(&full).await).unwrap();
+    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.triggers.max_per_namespace, 20);
+}
+
+#[rstest]
+#[case::top("", "zzz: 1")]
+#[case::source("/sources/items", "sources: [{name: a, url: 'http://a', zzz: 1}]")]
+#[case::windows(
+    "/sources/items/properties/windows",
+    "sources: [{name: a, url: 'http://a', windows: {zzz: 1}}]"
+)]
+#[case::triggers("/triggers", "triggers: {zzz: 1}")]
+#[case::status("/status", "status: {zzz: 1}")]
+fn every_field_that_the_operator_reads_is_one_that_the_schema_knows(#[case] at: &str, #[case] unknown: &str) {
+    // The parser lists what it expected: that is the operator's own knowledge of its fields.
+    let said = Config::parse(unknown).unwrap_err().to_string();
+    let expected: BTreeSet<_> = said.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+    assert!(!expected.is_empty(), "{said}");
+    let schema = schema();
+    let object = match at {
+        "" => &schema,
+        _ => schema.pointer(&format!("/properties{at}")).unwrap(),
+    };
+    let mut known: BTreeSet<_> = object["properties"].as_object().unwrap().keys().cloned().collect();
+    if at.is_empty() {
+        // A value of its own, because RBAC and admission are made from it too.
+        known.insert("scaleTargets".to_owned());
+    }
+    assert_eq!(known, expected);
+}
+
+/// The operator's configuration as the chart renders it with this value of `config`.
+async fn rendered(config: &Json) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.json");
+    fs::write(&file, json!({"config": config}).to_string()).unwrap();
+    let objects = Helm::offline().unwrap().values(&file).objects("loadline", &NEEDED).await.unwrap();
+    let map = objects.iter().find(|o| o["kind"] == "ConfigMap").and_then(|m| m.get("data")).unwrap();
+    map["config.yaml"].as_str().unwrap().to_owned()
+}
+
+/// The part of the chart's schema that describes `config`.
+fn schema() -> Json {
+    let text = fs::read_to_string(chart().join("values.schema.json")).unwrap();
+    let schema: Json = serde_json::from_str(&text).unwrap();
+    schema.pointer("/properties/config").unwrap().clone()
+}
+
+/// The dotted paths of a schema's properties, through lists.
+fn properties(schema: &Json, path: &str) -> Vec<String> {
+    let own = schema["properties"].as_object().into_iter().flatten();
+    let inner = own.flat_map(|(key, inner)| {
+        let path = format!("{path}.{key}");
+        [vec![path.clone()], properties(inner, &path)].concat()
+    });
+    let items = schema.get("items").map(|items| properties(items, path)).unwrap_or_default();
+    inner.chain(items).collect()
+}
+
+/// The dotted paths of a value, through lists.
+fn fields(value: &Json, path: &str) -> Vec<String> {
+    match value {
+        Json::Object(map) => map
+            .iter()
+            .flat_map(|(key, inner)| {
+                let path = format!("{path}.{key}");
+                [vec![path.clone()], fields(inner, &path)].concat()
+            })
+            .collect(),
+        Json::Array(items) => items.iter().flat_map(|item| fields(item, path)).collect(),
+        _ => Vec::new(),
+    }
+}
