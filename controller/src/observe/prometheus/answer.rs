@@ -184,25 +184,29 @@ impl<'de> Visitor<'de> for Data<'_> {
             match &*key {
                 "resultType" => kind = Some(map.next_value::<Cow<'de, str>>()?),
                 "result" => {
-                    // Every server writes the type first; without it the rows could not be told apart.
+                    // Servers write the type first. What stands between may sort the keys: then rows are
+                    // what is most likely there, and the type is checked below.
                     answer = Some(match kind.as_deref() {
-                        Some("vector") => {
+                        Some("scalar") => Answer::Scalar(map.next_value::<Pair>()?.0),
+                        Some("vector") | None => {
                             Answer::Vector(map.next_value_seed(Rows { columns: self.columns })?)
                         }
-                        Some("scalar") => Answer::Scalar(map.next_value::<Pair>()?.0),
-                        Some(other) => {
-                            return Err(de::Error::custom(format_args!(
-                                "a {other} where a vector was asked"
-                            )));
-                        }
-                        None => return Err(de::Error::custom("a result before its type")),
+                        Some(other) => return Err(not_asked_for(other)),
                     });
                 }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        answer.ok_or_else(|| de::Error::missing_field("result"))
+        match kind.as_deref() {
+            Some("vector" | "scalar") => answer.ok_or_else(|| de::Error::missing_field("result")),
+            Some(other) => Err(not_asked_for(other)),
+            None => Err(de::Error::missing_field("resultType")),
+        }
     }
+}
+
+fn not_asked_for<E: de::Error>(kind: &str) -> E {
+    E::custom(format_args!("a {kind} where a vector was asked"))
 }
 
 struct Rows<'c> {

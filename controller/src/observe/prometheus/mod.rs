@@ -1,6 +1,150 @@
 //! Telemetry from Prometheus: grouped queries, their answers, and what is doubtful in them.
+//!
+//! ```text
+//! asks ──> groups (source × profile) ──> a constant number of queries ──> rows ──> slots ──> readings
+//!             identity: keys of asks      query       client   answer       identity   slot
+//! asks ──> triggers, each its own query, inside its namespace and budget ──────────────────> numbers
+//! ```
+//!
+//! Sources are asked at the same time and fail alone: a doubt reaches the clusters of its source only.
 
 pub mod answer;
+mod client;
+mod credentials;
+mod group;
+mod identity;
 pub mod pod_owners;
 pub mod promql;
 pub mod query;
+mod slot;
+mod triggers;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::future::{join, join_all};
+use loadline_policies::{
+    ids::{ClusterId, PolicyKey},
+    now::Now,
+    reading::Doubt,
+};
+
+pub use client::Traffic;
+pub use pod_owners::SharedPodOwners;
+
+use self::{client::Client, group::Group, triggers::Triggers};
+use crate::{
+    config::{Config, Profiles, Reach},
+    ports::{LoadAsk, LoadReading, Readings, Telemetry},
+};
+
+/// Reads load and triggers from Prometheus-compatible sources.
+#[derive(Debug)]
+pub struct PrometheusTelemetry {
+    profiles: Profiles,
+    clients: Vec<Client>,
+    triggers: Triggers,
+    owners: SharedPodOwners,
+    traffic: Arc<Traffic>,
+}
+
+impl PrometheusTelemetry {
+    /// Telemetry as the configuration says; connections are made when they are first needed.
+    #[must_use]
+    pub fn new(config: &Config, owners: SharedPodOwners) -> Self {
+        let traffic = Arc::new(Traffic::default());
+        let clients: Vec<Client> =
+            config.sources.iter().map(|s| Client::new(s.clone(), Arc::clone(&traffic))).collect();
+        let triggers = Triggers::new(config.triggers.clone(), &config.sources);
+        Self { profiles: config.profiles.clone(), clients, triggers, owners, traffic }
+    }
+
+    /// What was sent since the start.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// The source of a cluster: the one that knows it alone, else the global one.
+    fn source_of(&self, cluster: &ClusterId) -> Option<usize> {
+        let own = |c: &Client| matches!(&c.source.reach, Reach::Cluster(id) if id == cluster);
+        let global = |c: &Client| matches!(c.source.reach, Reach::Label(_));
+        self.clients.iter().position(own).or_else(|| self.clients.iter().position(global))
+    }
+
+    /// Sorts the asks into groups of one source and profile; what has none is a doubt at once.
+    fn groups<'a>(&'a self, asks: &'a [LoadAsk], readings: &mut Readings) -> Vec<Vec<Group<'a>>> {
+        let mut groups: Vec<BTreeMap<&'a str, Group<'a>>> =
+            self.clients.iter().map(|_| BTreeMap::new()).collect();
+        for ask in asks {
+            for (cluster, expected) in &ask.expected {
+                let joined = self.join(&mut groups, ask, cluster, *expected);
+                if let Err(what) = joined {
+                    doubt(readings, &ask.policy, cluster, Doubt::NotConfigured(what));
+                }
+            }
+        }
+        groups.into_iter().map(|by_profile| by_profile.into_values().collect()).collect()
+    }
+
+    fn join<'a>(
+        &'a self,
+        groups: &mut [BTreeMap<&'a str, Group<'a>>],
+        ask: &'a LoadAsk,
+        cluster: &'a ClusterId,
+        expected: u32,
+    ) -> Result<(), String> {
+        let profile = self.profiles.get(&ask.profile).ok_or_else(|| {
+            let names = self.profiles.names().collect::<Vec<_>>().join(", ");
+            format!("there is no profile {}; known are {names}", ask.profile)
+        })?;
+        let no_source = || format!("no source knows the cluster {cluster}; add one to `sources`");
+        let source = self.source_of(cluster).ok_or_else(no_source)?;
+        let (Some(client), Some(by_profile)) = (self.clients.get(source), groups.get_mut(source)) else {
+            return Err(no_source());
+        };
+        let group =
+            by_profile.entry(profile.name.as_str()).or_insert_with(|| Group::new(profile, &client.source));
+        group.join(ask, cluster, expected)
+    }
+
+    async fn loads(&self, asks: &[LoadAsk]) -> Readings {
+        let mut readings = Readings::default();
+        let groups = self.groups(asks, &mut readings);
+        let reads = self.clients.iter().zip(groups).map(|(client, groups)| self.read_source(client, groups));
+        for (policy, cluster, reading) in join_all(reads).await.into_iter().flatten() {
+            readings.loads.insert((policy, cluster), reading);
+        }
+        readings
+    }
+
+    async fn read_source(
+        &self,
+        client: &Client,
+        groups: Vec<Group<'_>>,
+    ) -> Vec<(PolicyKey, ClusterId, LoadReading)> {
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        let limits = client.limits();
+        match client.connect().await {
+            Ok(connection) => {
+                let reads = groups.into_iter().map(|g| g.read(client, &connection, limits, &self.owners));
+                join_all(reads).await.into_iter().flatten().collect()
+            }
+            Err(doubt) => groups.into_iter().flat_map(|g| g.doubted(&doubt)).collect(),
+        }
+    }
+}
+
+fn doubt(readings: &mut Readings, policy: &PolicyKey, cluster: &ClusterId, doubt: Doubt) {
+    let reading = LoadReading { steady: Err(doubt), burst: None };
+    readings.loads.insert((policy.clone(), cluster.clone()), reading);
+}
+
+impl Telemetry for PrometheusTelemetry {
+    async fn read(&self, asks: &[LoadAsk], _now: Now) -> Readings {
+        let (mut readings, triggers) = join(self.loads(asks), self.triggers.read(&self.clients, asks)).await;
+        readings.triggers = triggers;
+        readings
+    }
+}

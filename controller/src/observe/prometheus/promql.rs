@@ -75,7 +75,10 @@ pub enum PromqlError {
 /// The reason that it would be refused for, with what to do.
 pub fn check(query: &str) -> Result<(), PromqlError> {
     let mut expr = parse(query)?;
-    selectors(&mut expr, &mut |s| check_selector(s))?;
+    selectors(&mut expr, &mut |s| {
+        sort(s);
+        check_selector(s)
+    })?;
     number(&expr)?;
     printed(&expr).map(drop)
 }
@@ -137,6 +140,7 @@ fn enforced(query: &str, label: &str, namespace: &str) -> Result<Expr, PromqlErr
         // What is left matches the namespace: the enforced matcher says the same and more.
         matchers.retain(|m| m.name != label);
         matchers.push(Matcher::new(MatchOp::Equal, label, namespace));
+        sort(selector);
         Ok(())
     })?;
     number(&expr)?;
@@ -181,6 +185,11 @@ fn number(expr: &Expr) -> Result<ValueType, PromqlError> {
         ValueType::Matrix => Err(PromqlError::NotANumber("a range")),
         ValueType::String => Err(PromqlError::NotANumber("a text")),
     }
+}
+
+/// Sorts matchers as printing does, so that what is printed and parsed again is equal.
+fn sort(selector: &mut VectorSelector) {
+    selector.matchers.matchers.sort_by_cached_key(ToString::to_string);
 }
 
 /// Prints the tree; refuses it if the text would be read as another tree.

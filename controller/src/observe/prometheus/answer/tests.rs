@@ -42,6 +42,14 @@ fn rows_are_counted_also_where_no_label_is_wanted() {
 }
 
 #[test]
+fn the_order_of_keys_does_not_matter() {
+    let body =
+        br#"{"data":{"result":[{"value":[1,"2"],"metric":{}}],"resultType":"vector"},"status":"success"}"#;
+    let Ok(Answer::Vector(vector)) = parse(body, &[]) else { panic!() };
+    assert_eq!(vector.len(), 1);
+}
+
+#[test]
 fn a_scalar_is_a_number() {
     let body = br#"{"status":"success","data":{"resultType":"scalar","result":[1700000000,"42"]}}"#;
     assert_eq!(parse(body, &[]), Ok(Answer::Scalar(Sample { at: 1_700_000_000.0, value: 42.0 })));
@@ -69,6 +77,10 @@ fn infos_and_warnings_of_version_3_do_no_harm() {
     r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"many"]}]}}"#
 )]
 #[case::no_result(r#"{"status":"success","data":{"resultType":"vector"}}"#)]
+#[case::no_type(r#"{"status":"success","data":{"result":[]}}"#)]
+#[case::an_empty_matrix_with_sorted_keys(
+    r#"{"data":{"result":[],"resultType":"matrix"},"status":"success"}"#
+)]
 #[case::no_data(r#"{"status":"success"}"#)]
 #[case::no_status(r#"{"data":{"resultType":"vector","result":[]}}"#)]
 #[case::cut_off(r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"#)]

@@ -22,6 +22,10 @@ fn enforce_in_shop(query: &str) -> Result<String, PromqlError> {
 #[case("x or on () vector(0)", r#"x{namespace="shop"} or on () vector(0)"#)]
 #[case("(x + y) / 2", r#"(x{namespace="shop"} + y{namespace="shop"}) / 2"#)]
 #[case("time() % 60", "time() % 60")]
+#[case("x @ 1700000000", r#"x{namespace="shop"} @ 1700000000.000"#)]
+#[case("x @ end() offset -1h", r#"x{namespace="shop"} @ end() offset -1h"#)]
+#[case(r#"x{q="a\"b\\c"}"#, r#"x{namespace="shop",q="a\"b\\c"}"#)]
+#[case("quantile(scalar(y), rate(a:b:rate5m[1m]))", r#"quantile(scalar(y{namespace="shop"}), rate(a:b:rate5m{namespace="shop"}[1m]))"#)]
 fn the_namespace_is_in_every_selector(#[case] query: &str, #[case] expected: &str) {
     assert_eq!(enforce_in_shop(query).as_deref(), Ok(expected));
 }
@@ -112,7 +116,7 @@ fn query() -> impl Strategy<Value = String> {
     let modifier = prop::sample::select(vec!["", " offset 5m", " @ 1700000000", " offset -1h"]);
     let instant = (name.clone(), matchers.clone(), modifier).prop_map(|(n, m, o)| format!("{n}{m}{o}"));
     let rated = (name, matchers).prop_map(|(n, m)| format!("rate({n}{m}[1m])"));
-    let leaf = prop_oneof![instant, rated, Just("vector(1)".to_owned()), Just("time()".to_owned())];
+    let leaf = prop_oneof![instant, rated, Just("vector(1)".to_owned()), Just("vector(time())".to_owned())];
     leaf.prop_recursive(5, 32, 3, |inner| {
         prop_oneof![
             inner.clone().prop_map(|q| format!("sum by (a, b) (vector(1) * on () group_left () ({q}))")),

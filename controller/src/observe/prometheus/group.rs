@@ -1,0 +1,119 @@
+//! A group: all asks of one profile at one source, answered together.
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use loadline_policies::{
+    ids::{ClusterId, PolicyKey},
+    reading::Doubt,
+};
+
+use super::{
+    answer::{self, Answer},
+    client::{Client, Connection, Limits},
+    identity::Index,
+    pod_owners::SharedPodOwners,
+    query::{GroupedQuery, grouped},
+    slot::Slots,
+};
+use crate::{
+    config::{Profile, Source},
+    ports::{LoadAsk, LoadReading},
+};
+
+/// All asks of one profile at one source.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    profile: &'a Profile,
+    source: &'a Source,
+    index: Index<'a>,
+    members: Vec<Member<'a>>,
+}
+
+/// One ask in one cluster.
+#[derive(Debug)]
+struct Member<'a> {
+    ask: &'a LoadAsk,
+    cluster: &'a ClusterId,
+    expected: u32,
+    slot: usize,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(profile: &'a Profile, source: &'a Source) -> Self {
+        Self { profile, source, index: Index::new(profile, source), members: Vec::new() }
+    }
+
+    /// Takes an ask in; what a person must mend where its series cannot be found.
+    pub(super) fn join(
+        &mut self,
+        ask: &'a LoadAsk,
+        cluster: &'a ClusterId,
+        expected: u32,
+    ) -> Result<(), String> {
+        let slot = self.index.slot(ask, cluster)?;
+        self.members.push(Member { ask, cluster, expected, slot });
+        Ok(())
+    }
+
+    /// The queries of this group: as many for one member as for ten thousand.
+    fn queries(&self) -> Vec<GroupedQuery> {
+        let endpoints = self.members.iter().any(|m| m.ask.endpoints);
+        grouped(self.profile, self.source, &self.index.by, endpoints)
+    }
+
+    /// Asks, and makes a reading for each member.
+    pub(super) async fn read(
+        self,
+        client: &Client,
+        connection: &Connection,
+        limits: Limits,
+        owners: &SharedPodOwners,
+    ) -> Vec<(PolicyKey, ClusterId, LoadReading)> {
+        if self.members.is_empty() {
+            return Vec::new();
+        }
+        let mut slots = Slots::new(self.index.len());
+        let mut answers: FuturesUnordered<_> = self
+            .queries()
+            .into_iter()
+            .map(|query| async move {
+                let body = client.query(connection, &query.promql, limits).await;
+                (query, body)
+            })
+            .collect();
+        // Each body is mapped and dropped as it comes: they are never all in memory.
+        while let Some((query, body)) = answers.next().await {
+            self.add(&mut slots, &query, &body, owners);
+        }
+        self.readings(&slots)
+    }
+
+    fn readings(&self, slots: &Slots) -> Vec<(PolicyKey, ClusterId, LoadReading)> {
+        let read =
+            |m: &Member<'_>| slots.reading(m.slot, self.profile, self.source, m.expected, m.ask.endpoints);
+        self.members.iter().map(|m| (m.ask.policy.clone(), m.cluster.clone(), read(m))).collect()
+    }
+
+    fn add(
+        &self,
+        slots: &mut Slots,
+        query: &GroupedQuery,
+        body: &Result<Vec<u8>, Doubt>,
+        owners: &SharedPodOwners,
+    ) {
+        let body = body.as_deref().map_err(Clone::clone);
+        let vector = body.and_then(|body| match answer::parse(body, &query.columns)? {
+            Answer::Vector(vector) => Ok(vector),
+            Answer::Scalar(_) => Err(Doubt::WrongShape("a scalar where a vector was asked".into())),
+        });
+        owners.read(|owners| slots.add(query.part, vector, self.profile, &self.index, owners));
+    }
+
+    /// The same doubt for every member.
+    pub(super) fn doubted(self, doubt: &Doubt) -> Vec<(PolicyKey, ClusterId, LoadReading)> {
+        let reading = || LoadReading { steady: Err(doubt.clone()), burst: None };
+        self.members.iter().map(|m| (m.ask.policy.clone(), m.cluster.clone(), reading())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

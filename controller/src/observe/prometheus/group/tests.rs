@@ -1,0 +1,411 @@
+//! Recorded answers to grouped queries, and the reading or doubt that each makes.
+
+use std::collections::BTreeMap;
+
+use loadline_policies::{
+    ids::Target,
+    reading::{Coverage, Observed},
+};
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    config::{Config, Profiles},
+    observe::prometheus::{pod_owners::Owner, query::Part},
+    ports::SeriesSelector,
+};
+
+/// When the recorded answers were evaluated, in seconds.
+const EVALUATED: f64 = 1000.0;
+
+fn ask(policy: &str, profile: &str, expected: &[(&str, u32)]) -> LoadAsk {
+    let (namespace, name) = policy.split_once('/').unwrap();
+    LoadAsk {
+        policy: PolicyKey::new(namespace, name),
+        target: Target::new("apps/v1", "Deployment", namespace, name),
+        profile: profile.into(),
+        selector: SeriesSelector::Profile,
+        endpoints: false,
+        expected: expected.iter().map(|(c, n)| (ClusterId::new(c), *n)).collect(),
+        triggers: BTreeMap::new(),
+    }
+}
+
+/// A vector of series, each written as `label=value,label=value sample`.
+fn vector(series: &[&str]) -> Vec<u8> {
+    let row = |text: &&str| {
+        let (labels, value) = text.rsplit_once(' ').unwrap();
+        let labels: BTreeMap<&str, &str> = labels.split(',').filter_map(|l| l.split_once('=')).collect();
+        serde_json::json!({"metric": labels, "value": [EVALUATED, value]})
+    };
+    let rows: Vec<_> = series.iter().map(row).collect();
+    serde_json::json!({"status": "success", "data": {"resultType": "vector", "result": rows}})
+        .to_string()
+        .into_bytes()
+}
+
+/// A source, what is asked of it, and its answers by part.
+struct Case {
+    source: &'static str,
+    profiles: Profiles,
+    asks: Vec<LoadAsk>,
+    answers: BTreeMap<Part, Result<Vec<u8>, Doubt>>,
+    owners: SharedPodOwners,
+}
+
+impl Case {
+    fn new(asks: &[LoadAsk]) -> Self {
+        Self {
+            source: "",
+            profiles: Config::default().profiles,
+            asks: asks.to_vec(),
+            answers: BTreeMap::new(),
+            owners: SharedPodOwners::default(),
+        }
+    }
+
+    fn answer(mut self, part: Part, series: &[&str]) -> Self {
+        self.answers.insert(part, Ok(vector(series)));
+        self
+    }
+
+    fn fails(mut self, part: Part, doubt: Doubt) -> Self {
+        self.answers.insert(part, Err(doubt));
+        self
+    }
+
+    fn read(&self) -> BTreeMap<String, LoadReading> {
+        let config = Config::parse(&format!(
+            "sources: [{{name: a, url: 'http://a', scrapeInterval: 5s, {}}}]",
+            self.source
+        ))
+        .unwrap();
+        let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
+        for ask in &self.asks {
+            let profile = self.profiles.get(&ask.profile).unwrap();
+            let group =
+                groups.entry(ask.profile.as_str()).or_insert_with(|| Group::new(profile, &config.sources[0]));
+            for (cluster, expected) in &ask.expected {
+                group.join(ask, cluster, *expected).unwrap();
+            }
+        }
+        let mut readings = BTreeMap::new();
+        for group in groups.values() {
+            let mut slots = Slots::new(group.index.len());
+            for query in group.queries() {
+                let body = self.answers.get(&query.part).cloned().unwrap_or_else(|| Ok(vector(&[])));
+                group.add(&mut slots, &query, &body, &self.owners);
+            }
+            for (policy, cluster, reading) in group.readings(&slots) {
+                readings.insert(format!("{policy} in {cluster}"), reading);
+            }
+        }
+        readings
+    }
+
+    fn one(&self) -> LoadReading {
+        let mut readings = self.read();
+        assert_eq!(readings.len(), 1, "{readings:#?}");
+        readings.pop_first().unwrap().1
+    }
+}
+
+const CHECKOUT: &str = "k8s_namespace_name=shop,k8s_deployment_name=checkout";
+
+/// 100 requests/s of which 90 take at most 0.1 s, 120/s in the burst window, all four pods reporting.
+fn healthy() -> Case {
+    let row = |rest: &str| format!("{CHECKOUT}{rest}");
+    let cart = "k8s_namespace_name=shop,k8s_deployment_name=cart";
+    let buckets = [row(",le=0.1 90"), row(",le=+Inf 100"), format!("{cart},le=+Inf 1")];
+    Case::new(&[ask("shop/checkout", "otel-http", &[("local", 4)])])
+        .answer(Part::Histogram, &buckets.each_ref().map(String::as_str))
+        .answer(Part::BurstRequests, &[&row(" 120"), &format!("{cart} 5")])
+        .answer(Part::Newest, &[&row(" 998.5")])
+        .answer(Part::Reporting, &[&row(" 4")])
+}
+
+#[test]
+fn a_healthy_answer_is_a_reading_with_its_own_time_and_coverage() {
+    let reading = healthy().one();
+    let steady = reading.steady.unwrap();
+    assert_eq!(steady.observed_at.as_millisecond(), 998_500);
+    assert_eq!(steady.coverage, Coverage { reporting: 4, expected: 4 });
+    assert_eq!(steady.value.histogram.unwrap().buckets, [(0.1, 90.0), (f64::INFINITY, 100.0)]);
+    assert!((steady.value.requests - 100.0).abs() < 1e-9);
+    let burst = reading.burst.unwrap().unwrap().value;
+    assert!((burst.requests - 120.0).abs() < 1e-9);
+    assert_eq!((burst.window.as_secs(), burst.histogram), (15, None));
+}
+
+/// Every cause has its own doubt, and none of them is a zero.
+#[rstest]
+#[case::other_workloads_only(
+    healthy().answer(Part::Histogram, &["k8s_namespace_name=shop,k8s_deployment_name=cart,le=+Inf 1"]),
+    Doubt::AbsentSeries
+)]
+#[case::the_same_name_in_another_namespace(
+    healthy().answer(Part::Histogram, &["k8s_namespace_name=bank,k8s_deployment_name=checkout,le=+Inf 1"]),
+    Doubt::AbsentSeries
+)]
+#[case::nobody_at_all(healthy().answer(Part::Histogram, &[]), Doubt::EmptyVector)]
+#[case::no_sample_times(healthy().answer(Part::Newest, &[]), Doubt::EmptyVector)]
+#[case::not_a_number(
+    healthy().answer(Part::Histogram, &["k8s_namespace_name=shop,k8s_deployment_name=checkout,le=+Inf NaN"]),
+    Doubt::NotANumber
+)]
+#[case::infinite(
+    healthy().answer(Part::Histogram, &["k8s_namespace_name=shop,k8s_deployment_name=checkout,le=+Inf +Inf"]),
+    Doubt::Infinite
+)]
+#[case::negative(
+    healthy().answer(Part::Histogram, &["k8s_namespace_name=shop,k8s_deployment_name=checkout,le=+Inf -1"]),
+    Doubt::Negative
+)]
+#[case::stale(
+    healthy().answer(Part::Newest, &["k8s_namespace_name=shop,k8s_deployment_name=checkout 980"]),
+    Doubt::Stale { age: std::time::Duration::from_secs(20) }
+)]
+#[case::server_error(healthy().fails(Part::Histogram, Doubt::HttpStatus(503)), Doubt::HttpStatus(503))]
+#[case::slow(healthy().fails(Part::Newest, Doubt::TimedOut), Doubt::TimedOut)]
+#[case::away(healthy().fails(Part::Reporting, Doubt::Unreachable), Doubt::Unreachable)]
+#[case::refused(
+    healthy().fails(Part::Histogram, Doubt::QueryRefused("execution: too many samples".into())),
+    Doubt::QueryRefused("execution: too many samples".into())
+)]
+fn every_cause_has_its_own_doubt(#[case] case: Case, #[case] doubt: Doubt) {
+    assert_eq!(case.one().steady, Err(doubt));
+}
+
+#[rstest]
+#[case::no_infinite_bucket(&["k8s_namespace_name=shop,k8s_deployment_name=checkout,le=0.1 90"])]
+#[case::no_bound(&["k8s_namespace_name=shop,k8s_deployment_name=checkout 90"])]
+#[case::odd_bound(&["k8s_namespace_name=shop,k8s_deployment_name=checkout,le=fast 90"])]
+fn a_histogram_that_is_none_has_the_wrong_shape(#[case] series: &[&str]) {
+    let steady = healthy().answer(Part::Histogram, series).one().steady;
+    assert!(matches!(steady, Err(Doubt::WrongShape(_))), "{steady:?}");
+}
+
+#[test]
+fn a_matrix_has_the_wrong_shape() {
+    let mut case = healthy();
+    let matrix = br#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
+    case.answers.insert(Part::Histogram, Ok(matrix.to_vec()));
+    assert!(matches!(case.one().steady, Err(Doubt::WrongShape(_))));
+}
+
+#[test]
+fn silent_pods_are_counted_and_the_reading_stays() {
+    let reading = healthy().answer(Part::Reporting, &[&format!("{CHECKOUT} 2")]).one();
+    assert_eq!(reading.steady.unwrap().coverage, Coverage { reporting: 2, expected: 4 });
+}
+
+#[test]
+fn a_doubtful_burst_leaves_the_steady_reading_alone() {
+    let reading = healthy().fails(Part::BurstRequests, Doubt::TimedOut).one();
+    assert!(reading.steady.is_ok());
+    assert_eq!(reading.burst.unwrap().map(|r| r.value.requests), Err(Doubt::TimedOut));
+}
+
+#[test]
+fn a_source_that_is_scraped_rarely_has_no_burst_window() {
+    let case = Case { source: "windows: {steady: 15s, burst: 15s}", ..healthy() };
+    assert_eq!(case.one().burst, None);
+}
+
+#[test]
+fn a_global_source_keeps_clusters_apart() {
+    let mut case =
+        Case::new(&[ask("shop/checkout", "otel-http", &[("private", 1), ("public", 1), ("dark", 1)])]);
+    case.source = "clusterLabel: site";
+    let row = |site: &str, rest: &str| format!("site={site},{CHECKOUT}{rest}");
+    let case = case
+        .answer(Part::Histogram, &[&row("private", ",le=+Inf 10"), &row("public", ",le=+Inf 20")])
+        .answer(Part::Newest, &[&row("private", " 999"), &row("public", " 999")])
+        .answer(Part::Reporting, &[&row("private", " 1"), &row("public", " 1")]);
+    let requests: BTreeMap<String, Result<f64, Doubt>> =
+        case.read().into_iter().map(|(k, r)| (k, r.steady.map(|s| s.value.requests))).collect();
+    assert_eq!(
+        requests.into_iter().collect::<Vec<_>>(),
+        [
+            ("shop/checkout in dark".to_owned(), Err(Doubt::AbsentSeries)),
+            ("shop/checkout in private".to_owned(), Ok(10.0)),
+            ("shop/checkout in public".to_owned(), Ok(20.0)),
+        ]
+    );
+}
+
+#[test]
+fn pods_are_mapped_to_their_owners_and_unknown_ones_are_nobodys() {
+    let case = Case::new(&[ask("shop/checkout", "otel-http-pods", &[("local", 2)])])
+        .answer(
+            Part::Histogram,
+            &[
+                "namespace=shop,pod=a,le=+Inf 3",
+                "namespace=shop,pod=b,le=+Inf 4",
+                "namespace=shop,pod=c,le=+Inf 50",
+            ],
+        )
+        .answer(Part::Newest, &["namespace=shop,pod=a 998", "namespace=shop,pod=b 999"])
+        .answer(Part::Reporting, &["namespace=shop,pod=a 1", "namespace=shop,pod=b 1"]);
+    case.owners.update(&ClusterId::local(), |owners| {
+        for pod in ["a", "b"] {
+            owners.pod_seen("shop", pod, Some(Owner::new("ReplicaSet", "checkout-1")));
+        }
+        let set = Owner::new("ReplicaSet", "checkout-1");
+        owners.owner_seen("shop", set, Some(Owner::new("Deployment", "checkout")));
+    });
+    let steady = case.one().steady.unwrap();
+    assert!((steady.value.requests - 7.0).abs() < 1e-9);
+    assert_eq!(steady.observed_at.as_second(), 999);
+    assert_eq!(steady.coverage, Coverage { reporting: 2, expected: 2 });
+}
+
+/// What Envoy showed when a route had 17 requests of which 3 timed out, and another 5 and no host at all.
+fn envoy(route: &str, expected: u32) -> Case {
+    let (checkout, cart) = (
+        "envoy_cluster_name=httproute/shop/checkout/rule/0",
+        "envoy_cluster_name=httproute/shop/cart/rule/0",
+    );
+    let row = |labels: &str, rest: &str| format!("{labels}{rest}");
+    Case::new(&[ask(&format!("shop/{route}"), "envoy", &[("local", expected)])])
+        .answer(Part::Histogram, &[&row(checkout, ",le=25 14"), &row(checkout, ",le=+Inf 14")])
+        .answer(Part::Requests, &[&row(checkout, " 17"), &row(cart, " 5")])
+        .answer(Part::BurstRequests, &[&row(checkout, " 17"), &row(cart, " 5")])
+        .answer(Part::Newest, &[&row(checkout, " 999"), &row(cart, " 999")])
+        .answer(Part::Reporting, &[&row(checkout, " 2"), &row(cart, " 2")])
+        .answer(Part::Expected, &[&row(checkout, " 2"), &row(cart, " 2")])
+}
+
+#[test]
+fn envoys_own_answers_are_offered_load_and_its_milliseconds_become_seconds() {
+    let steady = envoy("checkout", 4).one().steady.unwrap();
+    assert!((steady.value.requests - 17.0).abs() < 1e-9);
+    assert_eq!(steady.value.histogram.unwrap().buckets, [(0.025, 14.0), (f64::INFINITY, 14.0)]);
+    assert_eq!(steady.coverage, Coverage { reporting: 4, expected: 4 });
+}
+
+#[test]
+fn requests_to_a_workload_at_zero_are_seen_at_the_gateway() {
+    let steady = envoy("cart", 0).one().steady.unwrap();
+    assert!((steady.value.requests - 5.0).abs() < 1e-9);
+    // none of them was timed: that is known, not guessed
+    assert_eq!(steady.value.histogram.unwrap().buckets, [(f64::INFINITY, 0.0)]);
+    assert_eq!(steady.coverage, Coverage { reporting: 2, expected: 2 });
+}
+
+#[test]
+fn half_of_a_gateway_silent_counts_as_half_of_the_replicas_silent() {
+    let checkout = "envoy_cluster_name=httproute/shop/checkout/rule/0 1";
+    let steady = envoy("checkout", 5).answer(Part::Reporting, &[checkout]).one().steady.unwrap();
+    assert_eq!(steady.coverage, Coverage { reporting: 2, expected: 5 });
+}
+
+#[test]
+fn all_rules_of_a_route_are_one_load_and_other_namespaces_are_not() {
+    let names =
+        ["shop/checkout/rule/0", "shop/checkout/rule/1", "bank/checkout/rule/0", "shop/checkout2/rule/0"];
+    let row = |value: &'static str| names.map(|n| format!("envoy_cluster_name=httproute/{n} {value}"));
+    let case = Case::new(&[ask("shop/checkout", "envoy", &[("local", 1)])])
+        .answer(Part::Requests, &row("3").each_ref().map(String::as_str))
+        .answer(Part::Newest, &row("999").each_ref().map(String::as_str));
+    assert!((case.one().steady.unwrap().value.requests - 6.0).abs() < 1e-9);
+}
+
+#[test]
+fn labels_choose_among_the_series_of_the_own_namespace() {
+    let mut get = ask("shop/checkout", "otel-http", &[("local", 1)]);
+    get.selector = SeriesSelector::Labels([("service_name".to_owned(), "checkout".to_owned())].into());
+    let rows = |value: &str| {
+        ["shop,service_name=checkout", "bank,service_name=checkout", "shop,service_name=cart"]
+            .map(|l| format!("k8s_namespace_name={l}{value}"))
+    };
+    let case = Case::new(&[get])
+        .answer(Part::Histogram, &rows(",le=+Inf 8").each_ref().map(String::as_str))
+        .answer(Part::Newest, &rows(" 999").each_ref().map(String::as_str));
+    assert!((case.one().steady.unwrap().value.requests - 8.0).abs() < 1e-9);
+}
+
+#[test]
+fn policies_that_find_their_series_in_different_ways_share_the_queries() {
+    let plain = ask("shop/checkout", "otel-http", &[("local", 1)]);
+    let mut labelled = ask("shop/special", "otel-http", &[("local", 1)]);
+    labelled.selector = SeriesSelector::Labels([("http_route".to_owned(), "/pay".to_owned())].into());
+    let row = |route: &str, rest: &str| format!("{CHECKOUT},http_route={route}{rest}");
+    let case = Case::new(&[plain, labelled])
+        .answer(Part::Histogram, &[&row("/pay", ",le=+Inf 2"), &row("/cart", ",le=+Inf 3")])
+        .answer(Part::Newest, &[&row("/pay", " 999"), &row("/cart", " 999")]);
+    let requests: Vec<f64> = case.read().into_values().map(|r| r.steady.unwrap().value.requests).collect();
+    assert_eq!(requests, [5.0, 2.0]);
+}
+
+#[rstest]
+#[case::by_service("otel-http", SeriesSelector::Service("x".into()), "cannot find series by service")]
+#[case::by_unknown_label(
+    "otel-http",
+    SeriesSelector::Labels([("password".to_owned(), "x".to_owned())].into()),
+    "does not group by the label password"
+)]
+fn a_match_that_the_profile_does_not_know_says_what_to_mend(
+    #[case] profile: &str,
+    #[case] selector: SeriesSelector,
+    #[case] said: &str,
+) {
+    let config = Config::parse("sources: [{name: a, url: 'http://a'}]").unwrap();
+    let mut group = Group::new(config.profiles.get(profile).unwrap(), &config.sources[0]);
+    let ask = LoadAsk { selector, ..ask("shop/checkout", profile, &[]) };
+    let error = group.join(&ask, &ClusterId::local(), 1).unwrap_err();
+    assert!(error.contains(said), "{error}");
+}
+
+#[test]
+fn endpoints_are_read_where_they_are_asked_for() {
+    let mut case = healthy();
+    case.asks[0].endpoints = true;
+    let row = |route: &str, rate: &str| format!("{CHECKOUT},http_route={route} {rate}");
+    let case = case.answer(Part::Endpoints, &[&row("/pay", "60"), &row("/cart", "30"), &row("", "10")]);
+    let endpoints = case.one().steady.unwrap().value.endpoints;
+    assert_eq!(endpoints, [("/cart".to_owned(), 30.0), ("/pay".to_owned(), 60.0)].into());
+}
+
+#[test]
+fn the_queue_profile_reads_backlog_and_arrivals() {
+    let case = Case::new(&[ask("shop/checkout", "queue-kafka", &[("local", 0)])])
+        .answer(Part::Backlog, &["consumergroup=checkout 500", "consumergroup=cart 9"])
+        .answer(Part::Requests, &["consumergroup=checkout 25"])
+        .answer(Part::Newest, &["consumergroup=checkout 999"])
+        .answer(Part::Reporting, &["consumergroup=checkout 1"])
+        .answer(Part::Expected, &["consumergroup=checkout 1"]);
+    let steady = case.one().steady.unwrap();
+    assert_eq!((steady.value.backlog, steady.value.requests), (Some(500.0), 25.0));
+    assert_eq!(steady.coverage, Coverage { reporting: 1, expected: 1 });
+}
+
+#[test]
+fn the_number_of_queries_does_not_grow_with_the_number_of_policies() {
+    let config = Config::parse("sources: [{name: a, url: 'http://a'}]").unwrap();
+    let profile = config.profiles.get("otel-http").unwrap();
+    let count = |policies: usize| {
+        let asks: Vec<LoadAsk> =
+            (0..policies).map(|i| ask(&format!("shop/w{i}"), "otel-http", &[("local", 1)])).collect();
+        let mut group = Group::new(profile, &config.sources[0]);
+        let local = ClusterId::local();
+        for ask in &asks {
+            group.join(ask, &local, 1).unwrap();
+        }
+        group.queries()
+    };
+    assert_eq!(count(1), count(10_000));
+}
+
+#[test]
+fn a_doubt_of_the_whole_source_reaches_every_member() {
+    let config = Config::parse("sources: [{name: a, url: 'http://a'}]").unwrap();
+    let mut group = Group::new(config.profiles.get("otel-http").unwrap(), &config.sources[0]);
+    let ask = ask("shop/checkout", "otel-http", &[("local", 1)]);
+    for (cluster, expected) in &ask.expected {
+        group.join(&ask, cluster, *expected).unwrap();
+    }
+    let steady: Vec<Observed<_>> =
+        group.doubted(&Doubt::Unreachable).into_iter().map(|(_, _, r)| r.steady).collect();
+    assert_eq!(steady, [Err(Doubt::Unreachable)]);
+}

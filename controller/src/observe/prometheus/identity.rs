@@ -1,0 +1,222 @@
+//! Which series belong to whom: keys of asks, and the same keys made of the labels of a row.
+//!
+//! ```text
+//! ask  shop/checkout, Deployment  ──> shape (namespace label, deployment label)  key "0␀local␀shop␀checkout"
+//! row  {k8s_namespace_name="shop", k8s_deployment_name="checkout"}        same key ──> same slot
+//! ```
+//!
+//! Asks that find their series in the same way share a shape, so a row is looked up once for each shape (one
+//! or two in practice), never once for each ask.
+
+use std::{borrow::Cow, collections::HashMap, fmt::Write};
+
+use loadline_policies::ids::ClusterId;
+
+use super::pod_owners::PodOwners;
+use crate::{
+    config::{DefaultMatch, Place, Profile, Reach, Source},
+    ports::{LoadAsk, SeriesSelector},
+};
+
+/// Between the parts of a key; no label, namespace or name holds it.
+const SEPARATOR: char = '\0';
+
+/// Pods by cluster, as the mapping of one answer sees them.
+pub(super) type Owners = HashMap<ClusterId, PodOwners>;
+
+/// Keys of asks to slots.
+#[derive(Debug)]
+pub(super) struct Index<'p> {
+    profile: &'p Profile,
+    /// The one cluster of the source, or the column of the label that tells clusters apart.
+    cluster: Result<ClusterId, usize>,
+    /// Labels to group by.
+    pub(super) by: Vec<String>,
+    shapes: Vec<Vec<Step>>,
+    slots: HashMap<String, usize>,
+}
+
+/// One part of a key, made of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    /// A label as it is.
+    Label(usize),
+    /// The part of a label that a place describes.
+    Workload(usize, String),
+    Route(usize),
+    Service(usize),
+    /// The owner of the pod that two labels name.
+    Owner {
+        namespace: usize,
+        pod: usize,
+    },
+}
+
+impl<'p> Index<'p> {
+    pub(super) fn new(profile: &'p Profile, source: &Source) -> Self {
+        let mut by = Vec::new();
+        let cluster = match &source.reach {
+            Reach::Cluster(id) => Ok(id.clone()),
+            Reach::Label(label) => {
+                by.push(label.clone());
+                Err(0)
+            }
+        };
+        Self { profile, cluster, by, shapes: Vec::new(), slots: HashMap::new() }
+    }
+
+    /// Number of slots.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The slot of an ask in a cluster; what a person must mend where the profile cannot find its series.
+    pub(super) fn slot(&mut self, ask: &LoadAsk, cluster: &ClusterId) -> Result<usize, String> {
+        let (shape, parts) = self.locate(ask)?;
+        let shape = self.shapes.iter().position(|s| *s == shape).unwrap_or_else(|| {
+            self.shapes.push(shape);
+            self.shapes.len() - 1
+        });
+        let mut key = start(shape, cluster.as_str());
+        for part in &parts {
+            push(&mut key, part);
+        }
+        let next = self.slots.len();
+        Ok(*self.slots.entry(key).or_insert(next))
+    }
+
+    /// Calls `found` with the slot of each shape that a row belongs to.
+    pub(super) fn slots_of(&self, row: &[Cow<'_, str>], owners: &Owners, mut found: impl FnMut(usize)) {
+        let cell = |i: usize| row.get(i).map_or("", |c| &**c);
+        let cluster = match &self.cluster {
+            Ok(id) => id.as_str(),
+            Err(column) => cell(*column),
+        };
+        for (i, shape) in self.shapes.iter().enumerate() {
+            let mut key = start(i, cluster);
+            let whole =
+                shape.iter().all(|step| self.append(&mut key, step, &cell, cluster, owners).is_some());
+            if whole && let Some(&slot) = self.slots.get(&key) {
+                found(slot);
+            }
+        }
+    }
+
+    fn append<'r>(
+        &self,
+        key: &mut String,
+        step: &Step,
+        cell: &impl Fn(usize) -> &'r str,
+        cluster: &str,
+        owners: &Owners,
+    ) -> Option<()> {
+        let id = &self.profile.identity;
+        match step {
+            Step::Label(column) => push(key, cell(*column)),
+            Step::Workload(column, kind) => {
+                push(key, id.workload.as_ref()?.of(kind)?.extract(cell(*column))?);
+            }
+            Step::Route(column) => push(key, id.route.as_ref()?.extract(cell(*column))?),
+            Step::Service(column) => push(key, id.service.as_ref()?.extract(cell(*column))?),
+            Step::Owner { namespace, pod } => {
+                let owner =
+                    owners.get(&ClusterId::new(cluster))?.workload_of(cell(*namespace), cell(*pod))?;
+                push(key, &owner.kind);
+                push(key, &owner.name);
+            }
+        }
+        Some(())
+    }
+
+    /// How an ask finds its series, and what stands there for it.
+    fn locate(&mut self, ask: &LoadAsk) -> Result<(Vec<Step>, Vec<String>), String> {
+        let profile = self.profile;
+        let (namespace, name) = (&*ask.target.namespace, &*ask.target.name);
+        let missing = |what: &str| format!("profile {} cannot find series by {what}", profile.name);
+        let route = || profile.identity.route.as_ref().ok_or_else(|| missing("route"));
+        let service = || profile.identity.service.as_ref().ok_or_else(|| missing("service"));
+        match (&ask.selector, profile.identity.default) {
+            (SeriesSelector::Route(name), _) => Ok(self.place(route()?, Step::Route, namespace, name)),
+            (SeriesSelector::Profile, DefaultMatch::Route) => {
+                Ok(self.place(route()?, Step::Route, namespace, name))
+            }
+            (SeriesSelector::Service(name), _) => Ok(self.place(service()?, Step::Service, namespace, name)),
+            (SeriesSelector::Profile, DefaultMatch::Service) => {
+                Ok(self.place(service()?, Step::Service, namespace, name))
+            }
+            (SeriesSelector::Profile, DefaultMatch::Workload) => {
+                let kind = &*ask.target.kind;
+                let place = profile.identity.workload.as_ref().and_then(|w| w.of(kind)).ok_or_else(|| {
+                    format!("profile {} has no label for the kind {kind}; give load.match", profile.name)
+                })?;
+                Ok(self.place(place, |column| Step::Workload(column, kind.to_owned()), namespace, name))
+            }
+            (SeriesSelector::Profile, DefaultMatch::Pod) => self.pods(ask),
+            (SeriesSelector::Labels(labels), _) => {
+                let (mut steps, mut parts) = self.namespace(namespace);
+                for (label, value) in labels {
+                    if !profile.groups_by(label) {
+                        return Err(format!(
+                            "profile {} does not group by the label {label}; add it to its identity.labels",
+                            profile.name
+                        ));
+                    }
+                    steps.push(Step::Label(self.column(label)));
+                    parts.push(value.clone());
+                }
+                Ok((steps, parts))
+            }
+        }
+    }
+
+    fn place(
+        &mut self,
+        place: &Place,
+        step: impl FnOnce(usize) -> Step,
+        namespace: &str,
+        name: &str,
+    ) -> (Vec<Step>, Vec<String>) {
+        let (mut steps, mut parts) = self.namespace(namespace);
+        steps.push(step(self.column(&place.label)));
+        parts.push(place.value.render(namespace, name));
+        (steps, parts)
+    }
+
+    fn pods(&mut self, ask: &LoadAsk) -> Result<(Vec<Step>, Vec<String>), String> {
+        let id = &self.profile.identity;
+        let (Some(namespace), Some(pod)) = (&id.namespace, &id.pod) else {
+            return Err(format!("profile {} names no labels of pod and namespace", self.profile.name));
+        };
+        let (mut steps, mut parts) = self.namespace(&ask.target.namespace);
+        steps.push(Step::Owner { namespace: self.column(namespace), pod: self.column(pod) });
+        parts.extend([ask.target.kind.to_string(), ask.target.name.to_string()]);
+        Ok((steps, parts))
+    }
+
+    /// The namespace is part of every key where the telemetry knows it: no policy reads another's.
+    fn namespace(&mut self, namespace: &str) -> (Vec<Step>, Vec<String>) {
+        match &self.profile.identity.namespace {
+            Some(label) => (vec![Step::Label(self.column(label))], vec![namespace.to_owned()]),
+            None => (Vec::new(), Vec::new()),
+        }
+    }
+
+    fn column(&mut self, label: &str) -> usize {
+        self.by.iter().position(|b| b == label).unwrap_or_else(|| {
+            self.by.push(label.to_owned());
+            self.by.len() - 1
+        })
+    }
+}
+
+fn start(shape: usize, cluster: &str) -> String {
+    let mut key = String::with_capacity(64);
+    // Writing to a string does not fail.
+    let _ = write!(key, "{shape}{SEPARATOR}{cluster}");
+    key
+}
+
+fn push(key: &mut String, part: &str) {
+    key.push(SEPARATOR);
+    key.push_str(part);
+}

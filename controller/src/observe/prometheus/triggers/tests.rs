@@ -1,0 +1,90 @@
+//! Recorded answers to triggers, and budgets.
+
+use rstest::rstest;
+
+use super::*;
+use crate::config::Config;
+
+const TWO_SCRAPES: Duration = Duration::from_secs(30);
+
+/// An answer of the query API with these `(part, value)` series, evaluated at 1000 s.
+fn answer(series: &[(&str, &str)]) -> String {
+    let rows: Vec<String> = series
+        .iter()
+        .map(|(part, value)| format!(r#"{{"metric":{{"loadline_part":"{part}"}},"value":[1000,"{value}"]}}"#))
+        .collect();
+    format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{}]}}}}"#, rows.join(","))
+}
+
+#[test]
+fn a_trigger_is_as_old_as_the_samples_that_it_reads() {
+    let reading = number(answer(&[("value", "42"), ("sampled", "990.5")]).as_bytes(), TWO_SCRAPES).unwrap();
+    assert!((reading.value - 42.0).abs() < f64::EPSILON);
+    assert_eq!(reading.observed_at.as_millisecond(), 990_500);
+    // a query that reads nothing is of its own time
+    let reading = number(answer(&[("value", "7")]).as_bytes(), TWO_SCRAPES).unwrap();
+    assert_eq!(reading.observed_at.as_second(), 1000);
+}
+
+#[rstest]
+#[case::nothing(&[], Doubt::EmptyVector)]
+#[case::only_times(&[("sampled", "999")], Doubt::EmptyVector)]
+#[case::not_a_number(&[("value", "NaN"), ("sampled", "999")], Doubt::NotANumber)]
+#[case::infinite(&[("value", "+Inf"), ("sampled", "999")], Doubt::Infinite)]
+#[case::negative(&[("value", "-1"), ("sampled", "999")], Doubt::Negative)]
+#[case::stale(&[("value", "1"), ("sampled", "900")], Doubt::Stale { age: Duration::from_secs(100) })]
+#[case::several(
+    &[("value", "1"), ("value", "2"), ("sampled", "999")],
+    Doubt::WrongShape("2 series where one number is needed; put the query into sum(…) or max(…)".into())
+)]
+fn what_is_no_single_fresh_number_is_a_doubt(#[case] series: &[(&str, &str)], #[case] doubt: Doubt) {
+    assert_eq!(number(answer(series).as_bytes(), TWO_SCRAPES), Err(doubt));
+}
+
+fn ask(policy: &str, queries: &[&str]) -> LoadAsk {
+    let (namespace, name) = policy.split_once('/').unwrap();
+    LoadAsk {
+        policy: PolicyKey::new(namespace, name),
+        target: loadline_policies::ids::Target::new("apps/v1", "Deployment", namespace, name),
+        profile: "otel-http".into(),
+        selector: crate::ports::SeriesSelector::Profile,
+        endpoints: false,
+        expected: BTreeMap::new(),
+        triggers: queries.iter().enumerate().map(|(i, q)| (format!("t{i}"), (*q).to_owned())).collect(),
+    }
+}
+
+#[test]
+fn what_is_over_budget_is_refused_by_name_and_the_rest_is_asked() {
+    let budget = TriggerBudget { max_per_policy: 2, max_per_namespace: 3, ..Config::default().triggers };
+    let triggers = Triggers::new(budget, &[]);
+    let asks = [ask("shop/b", &["x", "y", "z"]), ask("shop/a", &["x", "y"]), ask("bank/a", &["x"])];
+    let (refused, asked) = triggers.prepare(&asks);
+    let mut asked: Vec<String> = asked.iter().map(|((p, t), _)| format!("{p} {t}")).collect();
+    asked.sort();
+    // shop/a comes first by name; of shop/b one trigger fits the namespace, and none beyond two the policy
+    assert_eq!(asked, ["bank/a t0", "shop/a t0", "shop/a t1", "shop/b t0"]);
+    let mut refused: Vec<String> =
+        refused.iter().map(|((p, t), d)| format!("{p} {t}: {}", d.as_ref().unwrap_err())).collect();
+    refused.sort();
+    insta::assert_snapshot!(refused.join("\n"));
+}
+
+#[test]
+fn a_query_that_leaves_its_namespace_is_refused_with_the_reason() {
+    let triggers = Triggers::new(Config::default().triggers, &[]);
+    let (_, asked) = triggers.prepare(&[ask("shop/a", &[r#"x{namespace="bank"}"#])]);
+    let [(_, query)] = asked.as_slice() else { panic!("{asked:?}") };
+    assert!(
+        matches!(&**query, Err(Doubt::QueryRefused(why)) if why.contains("namespace \"shop\"")),
+        "{query:?}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_source_every_trigger_says_so() {
+    let triggers = Triggers::new(Config::default().triggers, &[]);
+    let answers = triggers.read(&[], &[ask("shop/a", &["x"])]).await;
+    let doubts: Vec<_> = answers.values().collect();
+    assert!(matches!(doubts.as_slice(), [Err(Doubt::NotConfigured(_))]), "{doubts:?}");
+}
