@@ -25,7 +25,10 @@ fn enforce_in_shop(query: &str) -> Result<String, PromqlError> {
 #[case("x @ 1700000000", r#"x{namespace="shop"} @ 1700000000.000"#)]
 #[case("x @ end() offset -1h", r#"x{namespace="shop"} @ end() offset -1h"#)]
 #[case(r#"x{q="a\"b\\c"}"#, r#"x{namespace="shop",q="a\"b\\c"}"#)]
-#[case("quantile(scalar(y), rate(a:b:rate5m[1m]))", r#"quantile(scalar(y{namespace="shop"}), rate(a:b:rate5m{namespace="shop"}[1m]))"#)]
+#[case(
+    "quantile(scalar(y), rate(a:b:rate5m[1m]))",
+    r#"quantile(scalar(y{namespace="shop"}), rate(a:b:rate5m{namespace="shop"}[1m]))"#
+)]
 fn the_namespace_is_in_every_selector(#[case] query: &str, #[case] expected: &str) {
     assert_eq!(enforce_in_shop(query).as_deref(), Ok(expected));
 }
