@@ -15,11 +15,16 @@
 //!   the others count from *after* they saw it, and it is shorter by a margin for clocks that run unequally.
 //! - Another holder seen by a process that has held the lease: that process ends ([`Step::Lost`]).
 //!
+//! `model.rs` checks the same `Elector` against crashes, pauses, outages, lost and late requests, drifting clocks.
+//!
 
 mod driver;
 mod elector;
 mod permit;
 mod record;
+
+#[cfg(test)]
+mod model;
 
 pub use driver::{Driver, LeaseError, LeaseName, Role};
 pub use elector::{Claim, Elector, Event, Record, Step, Timing, Write};
