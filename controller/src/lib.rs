@@ -16,6 +16,7 @@ pub mod config;
 pub mod lease;
 pub mod lint;
 pub mod observe;
+pub mod operator;
 pub mod ports;
 pub mod report;
 pub mod runtime;

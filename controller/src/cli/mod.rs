@@ -12,6 +12,7 @@ mod crds;
 mod explain;
 mod freeze;
 mod lint;
+mod run;
 
 /// What a command gives back: an exit code, or an error with its causes.
 pub type CommandResult = Result<Exit, Box<dyn Error + Send + Sync>>;
@@ -67,6 +68,8 @@ enum Command {
     Freeze(freeze::FreezeArgs),
     /// Say what is wrong with policies, without a cluster
     Lint(lint::Args),
+    /// Run the operator
+    Run(run::Args),
     /// Let automation go on, with a reason
     Unfreeze(freeze::UnfreezeArgs),
 }
@@ -78,6 +81,7 @@ fn dispatch(command: Command) -> CommandResult {
         Command::Explain(args) => explain::run(&args),
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Run(args) => run::run(args),
         Command::Unfreeze(args) => freeze::unfreeze(&args),
     }
 }
