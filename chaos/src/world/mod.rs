@@ -142,7 +142,8 @@ impl World {
         let truth = self.workload(target).and_then(|w| {
             let instance = w.instances.get(cluster)?;
             let (telemetry, model) = (&self.config.telemetry, &w.config.service);
-            instance.scraper.rates(self.elapsed, window, telemetry, model, w.config.measured_at)
+            let who = (w.config.measured_at, instance.pods.ready());
+            instance.scraper.rates(self.elapsed, window, telemetry, model, who)
         });
         telemetry::told(truth, self.moment().hitting(cluster, target))
     }
@@ -245,7 +246,13 @@ impl World {
             let workload = self.workloads.iter().find(|w| names(name, &w.target))?;
             let (telemetry, model) = (&self.config.telemetry, &workload.config.service);
             let mut rates = workload.instances.values().filter_map(|i| {
-                i.scraper.rates(self.elapsed, telemetry.burst_window, telemetry, model, MeasuredAt::Entry)
+                i.scraper.rates(
+                    self.elapsed,
+                    telemetry.burst_window,
+                    telemetry,
+                    model,
+                    (MeasuredAt::Entry, 0),
+                )
             });
             let first = rates.next()?;
             let start = Gauge { value: pick(&first), observed_at: first.observed_at };

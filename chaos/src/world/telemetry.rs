@@ -85,6 +85,18 @@ struct Scrape {
     counted: Counters,
     backlog: f64,
     reporting: u32,
+    expected: u32,
+}
+
+impl Scrape {
+    /// Pods that report, of `ready` ones. A pod is scraped from its start on, so one that became Ready after
+    /// this scrape reports as likely as the others.
+    fn reporting(&self, ready: u32) -> u32 {
+        let newly = u64::from(ready.saturating_sub(self.expected));
+        let share =
+            if self.expected > 0 { (u64::from(self.reporting), u64::from(self.expected)) } else { (1, 1) };
+        self.reporting.saturating_add(u32::try_from(newly * share.0 / share.1).unwrap_or(u32::MAX))
+    }
 }
 
 impl Scraper {
@@ -131,17 +143,18 @@ impl Scraper {
             counted: counted.times(part),
             backlog,
             reporting: pods.reporting,
+            expected: pods.expected,
         });
     }
 
-    /// Truthful rates over `window`, as of the newest sample that can be read now.
+    /// Truthful rates over `window`, as of the newest sample that can be read now, with `ready` pods by now.
     pub(super) fn rates(
         &self,
         now: Duration,
         window: Duration,
         config: &TelemetryConfig,
         model: &ServiceModel,
-        at: MeasuredAt,
+        (at, ready): (MeasuredAt, u32),
     ) -> Option<Rates> {
         let seen = now.checked_sub(config.delay)?;
         // A range query looks back from now, not from the newest sample.
@@ -166,7 +179,7 @@ impl Scraper {
             cpu: sum.cpu / seconds,
             backlog: newest.backlog,
             observed_at: newest.at,
-            reporting: (at == MeasuredAt::Pods).then_some(newest.reporting),
+            reporting: (at == MeasuredAt::Pods).then(|| newest.reporting(ready)),
         })
     }
 }
@@ -311,7 +324,7 @@ mod tests {
     }
 
     fn rates(of: &(Scraper, TelemetryConfig, ServiceModel), now: u64) -> Option<Rates> {
-        of.0.rates(s(now), s(60), &of.1, &of.2, MeasuredAt::Pods)
+        of.0.rates(s(now), s(60), &of.1, &of.2, (MeasuredAt::Pods, 4))
     }
 
     #[test]

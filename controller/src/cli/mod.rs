@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 mod cluster;
 mod completion;
 mod crds;
+mod demo;
 mod explain;
 mod freeze;
 mod lint;
@@ -62,6 +63,8 @@ enum Command {
     Completion(completion::Args),
     /// Print the custom resource definitions
     Crds(crds::Args),
+    /// Watch the loop work: a simulated day in a few minutes, no cluster needed
+    Demo(demo::Args),
     /// Say what was decided for a workload, and why
     Explain(explain::Args),
     /// Stop all automation, with a reason
@@ -78,6 +81,7 @@ fn dispatch(command: Command) -> CommandResult {
     match command {
         Command::Completion(args) => completion::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Lint(args) => lint::run(&args),

@@ -201,7 +201,9 @@ impl Rows {
         }
         for condition in ill {
             let text = format!("✗ {} ({}): {}", condition.kind, condition.reason, condition.message);
-            self.paragraph("", &text, Some(Ink::Warn));
+            // Working without a forecast is no fault.
+            let ink = if condition.kind == ConditionKind::ForecastTrusted { Ink::Faint } else { Ink::Warn };
+            self.paragraph("", &text, Some(ink));
         }
     }
 }

@@ -10,4 +10,4 @@ pub use bars::{load_line, sparkline, track};
 pub use card::{Card, card, headline};
 pub use numbers::{count, duration, rate};
 pub use overview::overview;
-pub use paper::{Ink, Paper};
+pub use paper::{Ink, Paper, paragraph};

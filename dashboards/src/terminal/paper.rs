@@ -66,6 +66,24 @@ impl Paper {
     }
 }
 
+/// Text behind a name in a column of its own: the name stands on the first line, every line starts behind it.
+///
+/// Several lines, the last one not ended. Without a name the text takes the whole width.
+#[must_use]
+pub fn paragraph(name: &str, text: &str, ink: Option<Ink>, paper: Paper) -> String {
+    let indent = if name.is_empty() { 0 } else { columns(name) + 2 };
+    let lines = wrap(text, paper.width.saturating_sub(indent));
+    let lines = lines.iter().enumerate().map(|(index, line)| {
+        let line = ink.map_or_else(|| line.clone(), |ink| paper.ink(ink, line));
+        match (index, indent) {
+            (_, 0) => line,
+            (0, _) => format!("{}  {line}", paper.ink(Ink::Faint, name)),
+            _ => format!("{}{line}", " ".repeat(indent)),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Breaks text into lines of at most `width` columns at spaces; a longer word stands alone.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -113,6 +131,13 @@ mod tests {
         assert_eq!(Paper::of(true, Some(20), None).width, 40);
         assert_eq!(Paper::of(true, Some(300), None).width, 120);
         assert_eq!(Paper::of(false, Some(300), None).width, 80);
+    }
+
+    #[test]
+    fn a_paragraph_stands_behind_its_name() {
+        let paper = Paper { width: 16, colours: false };
+        assert_eq!(paragraph("12:00", "one two three", None, paper), "12:00  one two\n       three");
+        assert_eq!(paragraph("", "one two three four", None, paper), "one two three\nfour");
     }
 
     #[test]
