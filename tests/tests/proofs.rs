@@ -6,3 +6,13 @@ use loadline_tests::proofs::{self, Scale};
 async fn a_fleet_of_a_thousand_workloads_is_emulated_and_scraped() {
     proofs::run("fleet", Scale::TENTH).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_replayed_load_is_followed() {
+    proofs::run("replay", Scale::TENTH).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_step_of_the_load_is_followed() {
+    proofs::run("step", Scale::TENTH).await.unwrap();
+}

@@ -11,6 +11,9 @@
 
 mod fleet;
 mod record;
+mod replay;
+mod stage;
+mod step;
 
 use std::{error::Error, path::Path, time::Duration};
 
@@ -74,7 +77,7 @@ pub struct Proof {
 }
 
 /// All proofs, in alphabetical order.
-pub const ALL: &[Proof] = &[fleet::PROOF];
+pub const ALL: &[Proof] = &[fleet::PROOF, replay::PROOF, step::PROOF];
 
 /// Runs a proof; its figures are printed and kept.
 ///
