@@ -152,7 +152,7 @@ fn policies() -> Vec<ElasticPolicy> {
         ),
         policy(
             "queue",
-            "load: {profile: queue}\n              triggers: [{name: lag, query: lag, perReplica: 5000}]",
+            "load: {profile: queue-kafka}\n              triggers: [{name: lag, query: lag, perReplica: 5000}]",
         ),
     ]
 }

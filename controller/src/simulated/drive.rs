@@ -16,7 +16,7 @@ use super::{SimulatedFleet, reading};
 use crate::{
     ports::{Actuator as _, Clock as _, FleetSource as _, Telemetry as _},
     tick::tick,
-    translate::{KnownProfiles, Translator},
+    translate::Translator,
 };
 
 /// A simulated fleet with the production loop around it.
@@ -26,7 +26,6 @@ pub struct Drive {
     sync: Duration,
     translator: Translator,
     memory: Memory,
-    profiles: KnownProfiles,
     /// What the last sync saw; the invariants are judged against it.
     seen: Option<Fleet>,
 }
@@ -69,7 +68,6 @@ impl Drive {
             sync: sync.max(Duration::from_millis(1)),
             translator: Translator::default(),
             memory: Memory::default(),
-            profiles: reading::profiles(),
             seen: None,
         }
     }
@@ -101,7 +99,7 @@ impl Drive {
         let asks = self.translator.asks(&objects);
         // The simulated ports never wait; one that did would have read nothing, which is a doubt everywhere.
         let readings = self.fleet.read(&asks, now).now_or_never().unwrap_or_default();
-        let fleet = self.translator.fleet(&objects, &readings, &self.profiles, now);
+        let fleet = self.translator.fleet(&objects, &readings, reading::profiles(), now);
         let plan = tick(&fleet, &mut self.memory);
         let plan = self.write(plan);
         memory::record(&mut self.memory, &plan);

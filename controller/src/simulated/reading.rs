@@ -1,6 +1,6 @@
 //! What the simulated telemetry source says, read with the same discipline as a real one's answers.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use loadline_chaos::world::{Answer, Failure, Gauge, Rates, World};
 use loadline_policies::{
@@ -10,29 +10,18 @@ use loadline_policies::{
 };
 
 use crate::{
+    config::Config,
     ports::{LoadAsk, LoadReading, Readings},
-    translate::{KnownProfiles, Matches, ProfileFacts},
+    translate::KnownProfiles,
 };
 
-/// What the profiles of the simulated source can tell; the same names as the real ones.
+/// What the profiles can tell: those that the operator ships.
 #[must_use]
-pub fn profiles() -> KnownProfiles {
-    let pods = || ProfileFacts {
-        histogram: true,
-        endpoints: true,
-        outlives_workload: false,
-        matches: Matches::Anything,
-    };
-    let entry = ProfileFacts { outlives_workload: true, ..pods() };
-    let queue = ProfileFacts { histogram: false, endpoints: false, ..entry.clone() };
-    [("otel-http", pods()), ("otel-grpc", pods()), ("istio", pods()), ("envoy", entry), (QUEUE, queue)]
-        .map(|(name, facts)| (name.to_owned(), facts))
-        .into_iter()
-        .collect()
+pub fn profiles() -> &'static KnownProfiles {
+    static SHIPPED: LazyLock<KnownProfiles> =
+        LazyLock::new(|| KnownProfiles::of(&Config::default().profiles));
+    &SHIPPED
 }
-
-/// The profile of queues: arrivals and backlog instead of a histogram.
-const QUEUE: &str = "queue";
 
 /// Answers every ask.
 pub(super) fn all(world: &World, asks: &[LoadAsk], now: Now) -> Readings {
@@ -73,7 +62,8 @@ fn answered<T>(answer: Answer<T>) -> Result<T, Doubt> {
 fn load(world: &World, ask: &LoadAsk, rates: Rates, expected: u32, now: Now) -> Observed<LoadSample> {
     fresh(world, rates.observed_at, now)?;
     let requests = finite(rates.requests)?;
-    let queue = ask.profile == QUEUE;
+    // A profile without a histogram is one of queues: arrivals and backlog.
+    let queue = profiles().get(&ask.profile).is_some_and(|facts| !facts.histogram);
     let histogram = if queue { None } else { Some(Histogram::from_rates(rates.histogram)?) };
     let backlog = if queue { Some(finite(rates.backlog)?) } else { None };
     let endpoints = if ask.endpoints { rates.endpoints } else { Vec::new() };
