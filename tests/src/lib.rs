@@ -9,12 +9,13 @@
 //! prometheus  scrapes the emulator                 proxy      faults on the way to either of them
 //! operator    the real `loadline run`              up         all of it for a person: `cargo rig up`
 //! proofs      the project's claims, measured          plot        their pictures
-//! helm        the chart on one of those clusters
+//! helm        the chart on one of those clusters   audit     who wrote which replicas
 //! ```
 //!
 //! Linux only: it reads `/proc`.
 
 pub mod alertmanager;
+pub mod audit;
 pub mod background;
 pub mod binaries;
 pub mod cluster;
