@@ -69,7 +69,7 @@ struct Look {
 }
 
 /// A change of `spec.replicas`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 struct Change {
     /// When it was seen on the watch.
     at: Instant,
@@ -170,7 +170,19 @@ async fn follow(
         sleep(LOOK).await;
     };
     watch.abort();
+    record.keep(&format!("{}.csv", service.name), &timeline(stepped, before, &looks, &changes))?;
     Ok(followed)
+}
+
+/// What was visible and what was asked for, for whoever wants to see one step.
+fn timeline(start: Instant, before: u32, looks: &[Look], changes: &[Change]) -> String {
+    let mut table = String::from("seconds since the step,visible requests/s,replicas asked for\n");
+    for Look { at, demand } in looks {
+        let asked = changes.iter().take_while(|c| c.at <= *at).last().map_or(before, |c| c.replicas);
+        // Writing to a String does not fail.
+        let _ = writeln!(table, "{:.3},{demand:.1},{asked}", at.duration_since(start).as_secs_f64());
+    }
+    table
 }
 
 /// The replicas that a service asks for, and from now on every change of them.
