@@ -7,12 +7,12 @@ use loadline_policies::{
     desired::formula::compile,
     policy::{Trigger, TriggerRule},
 };
-use promql_parser::parser::{self, value::ValueType};
 
 use super::{
     complaint::Complaints,
     numbers::{all, positive},
 };
+use crate::observe::prometheus::promql;
 
 /// All triggers of a policy.
 pub(super) fn triggers(triggers: &[api::Trigger], c: &mut Complaints) -> Option<Vec<Trigger>> {
@@ -37,23 +37,13 @@ fn trigger(t: &api::Trigger, names: &[&str], path: &str, c: &mut Complaints) -> 
     Some(Trigger { name: t.name.clone(), rule: rule? })
 }
 
-/// The query must be PromQL that gives one number or a vector of them.
+/// The query must be PromQL that gives one number and that a namespace can be put into.
+///
+/// Checked as it will be asked, limits first: a long chain of operators would end the stack of its parser.
 fn query(text: &str, path: &str, c: &mut Complaints) -> Option<()> {
-    match parser::parse(text) {
-        Ok(expr) => match expr.value_type() {
-            ValueType::Vector | ValueType::Scalar => Some(()),
-            ValueType::Matrix => c.add(
-                path,
-                "the query gives a range of values, not one",
-                "put it into a function, for example sum(rate(…[1m]))",
-            ),
-            ValueType::String => c.add(path, "the query gives a text", "write a query that gives one number"),
-        },
-        Err(e) => c.add(
-            path,
-            format!("this is not PromQL ({})", e.trim()),
-            "try it in Prometheus first; it must give one number",
-        ),
+    match promql::check(text) {
+        Ok(()) => Some(()),
+        Err(e) => c.add(path, e.problem(), e.fix()),
     }
 }
 

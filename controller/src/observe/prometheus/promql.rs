@@ -26,31 +26,21 @@ pub(super) const SAMPLED: &str = "sampled";
 
 /// Why a query is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}; {}", self.problem(), self.fix())]
 pub enum PromqlError {
     /// Longer than [`MAX_LENGTH`].
-    #[error("the query has {0} bytes: make a recording rule of it; at most {MAX_LENGTH} are read")]
     TooLong(usize),
     /// More parentheses and operators than [`MAX_PARTS`].
-    #[error(
-        "the query has {0} parentheses and operators, more than {MAX_PARTS}: make recording rules of its parts"
-    )]
     TooComplex(usize),
     /// Not PromQL.
-    #[error("the query is not PromQL: {0}")]
     Syntax(String),
     /// A range or a text where a number is needed.
-    #[error("the query gives {0}, a trigger needs one number: wrap it, for example in sum(rate(…))")]
     NotANumber(&'static str),
     /// A metric by anything but its name.
-    #[error("the matcher {0} chooses metrics by pattern: name the metric")]
     MetricByPattern(String),
     /// `{a="b" or c="d"}`, which only `VictoriaMetrics` knows.
-    #[error("`or` inside of a selector is not PromQL: write two selectors joined by `or`")]
     OrMatchers,
     /// A matcher that excludes the policy's own namespace.
-    #[error(
-        "the matcher {matcher} excludes the policy's namespace {namespace:?}: a trigger reads its own namespace only; leave the matcher out"
-    )]
     ForeignNamespace {
         /// The matcher.
         matcher: String,
@@ -58,15 +48,48 @@ pub enum PromqlError {
         namespace: String,
     },
     /// A function that reads series that no selector names.
-    #[error(
-        "the function {0} reads series that the query does not name, so their namespace cannot be held: join the info metric by `* on (…) group_left`"
-    )]
     HiddenSelector(String),
     /// A query whose printed form is not the same query: a name that has to be quoted.
-    #[error(
-        "the query cannot be printed without changing it: use metric and label names of letters, digits and _"
-    )]
     NotPrintable,
+}
+
+impl PromqlError {
+    /// What is wrong.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        match self {
+            Self::TooLong(bytes) => format!("the query has {bytes} bytes, more than {MAX_LENGTH}"),
+            Self::TooComplex(parts) => {
+                format!("the query has {parts} parentheses and operators, more than {MAX_PARTS}")
+            }
+            Self::Syntax(why) => format!("this is not PromQL ({})", why.trim()),
+            Self::NotANumber(what) => format!("the query gives {what}, not one number"),
+            Self::MetricByPattern(matcher) => format!("the matcher {matcher} chooses metrics by pattern"),
+            Self::OrMatchers => "`or` inside of a selector is not PromQL".to_owned(),
+            Self::ForeignNamespace { matcher, namespace } => format!(
+                "the matcher {matcher} excludes the policy's namespace {namespace:?}, the only one it may read"
+            ),
+            Self::HiddenSelector(function) => {
+                format!("the function {function} reads series that the query does not name, in any namespace")
+            }
+            Self::NotPrintable => "the query cannot be printed without changing it".to_owned(),
+        }
+    }
+
+    /// How to mend it.
+    #[must_use]
+    pub const fn fix(&self) -> &'static str {
+        match self {
+            Self::TooLong(_) | Self::TooComplex(_) => "make recording rules of its parts",
+            Self::Syntax(_) => "try it in Prometheus first; it must give one number",
+            Self::NotANumber(_) => "put it into a function, for example sum(rate(…[1m]))",
+            Self::MetricByPattern(_) => "name the metric",
+            Self::OrMatchers => "write two selectors joined by `or`",
+            Self::ForeignNamespace { .. } => "leave the matcher out: the namespace is put in by itself",
+            Self::HiddenSelector(_) => "join the info metric by `* on (…) group_left (…)`",
+            Self::NotPrintable => "use metric and label names of letters, digits and _",
+        }
+    }
 }
 
 /// Checks a query without knowing its namespace, as `loadline lint` does.
