@@ -9,7 +9,8 @@
 //! prometheus  scrapes the emulator                 proxy      faults on the way to either of them
 //! operator    the real `loadline run`              up         all of it for a person: `cargo rig up`
 //! proofs      the project's claims, measured          plot        their pictures
-//! helm        the chart on one of those clusters   audit     who wrote which replicas
+//! helm        the chart on one of those clusters   audit      who wrote which replicas
+//! pair        two operators under pressure         trail      who wrote what, and who held the lease
 //! ```
 //!
 //! Linux only: it reads `/proc`.
@@ -22,6 +23,7 @@ pub mod cluster;
 pub mod emulator;
 pub mod helm;
 pub mod operator;
+pub mod pair;
 pub mod plot;
 pub mod ports;
 pub mod process;
@@ -29,5 +31,6 @@ pub mod prometheus;
 pub mod proofs;
 pub mod proxy;
 pub mod run_dir;
+pub mod trail;
 pub mod up;
 pub mod wait;

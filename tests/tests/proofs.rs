@@ -3,6 +3,11 @@
 use loadline_tests::proofs::{self, Scale};
 
 #[tokio::test]
+async fn only_the_holder_of_the_lease_writes_whatever_happens_to_it() {
+    proofs::run("election", Scale::TENTH).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_fleet_of_a_thousand_workloads_is_emulated_and_scraped() {
     proofs::run("fleet", Scale::TENTH).await.unwrap();
 }

@@ -9,6 +9,7 @@
 //! proof holds when all bounds do. To add one: write it in a file of its own here, list it in [`ALL`], and call
 //! it in `tests/tests/proofs.rs`. What it leaves lies in `tests/artefacts/NAME`, at a tenth in `NAME-tenth`.
 
+mod election;
 mod fleet;
 mod record;
 mod replay;
@@ -77,7 +78,7 @@ pub struct Proof {
 }
 
 /// All proofs, in alphabetical order.
-pub const ALL: &[Proof] = &[fleet::PROOF, replay::PROOF, step::PROOF];
+pub const ALL: &[Proof] = &[election::PROOF, fleet::PROOF, replay::PROOF, step::PROOF];
 
 /// Runs a proof; its figures are printed and kept.
 ///
