@@ -18,6 +18,7 @@ use kube::{
 use loadline_policies::ids::ClusterId;
 use tokio::task::JoinSet;
 
+use super::{store::Trouble, watch::trouble};
 use crate::observe::prometheus::pod_owners::{Owner, PodOwners, SharedPodOwners};
 
 /// Watches the metadata of pods and ReplicaSets into `owners`. Only needed when a profile identifies by pod.
@@ -67,7 +68,12 @@ where
             }
             Err(error) => {
                 let kind = K::kind(&());
-                tracing::warn!(%kind, %error, "owners of pods cannot be watched: grant verbs \"list\" and \"watch\"");
+                if trouble(&error) == Trouble::Forbidden {
+                    let advice = "owners of pods cannot be watched: grant verbs \"list\" and \"watch\"";
+                    tracing::warn!(%kind, %error, "{advice}");
+                } else {
+                    tracing::debug!(%kind, %error, "watch interrupted");
+                }
             }
         }
     }

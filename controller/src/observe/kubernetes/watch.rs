@@ -114,7 +114,8 @@ fn is_refused(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(s)) if matches!(s.code, 400 | 422))
 }
 
-fn trouble(error: &watcher::Error) -> Trouble {
+/// What an error of a watch means.
+pub(super) fn trouble(error: &watcher::Error) -> Trouble {
     use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     let code = match error {
         InitialListFailed(kube::Error::Api(s))
