@@ -18,9 +18,9 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    trail::{self, Write},
     cluster::{Cluster, Options},
     operator::{self, NAMESPACE, Operator},
+    trail::{self, Write},
     wait::until,
 };
 

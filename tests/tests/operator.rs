@@ -16,11 +16,11 @@ use kube::{
 use loadline_chaos::world::Shape;
 use loadline_crds::ElasticPolicy;
 use loadline_tests::{
-    trail,
     cluster::{Cluster, Options},
     emulator::{self, Emulator, Workload},
     operator::{self, Operator},
     prometheus::{self, Prometheus},
+    trail,
     wait::until,
 };
 use serde_json::{Value, json};

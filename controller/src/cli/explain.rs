@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args) -> CommandResult {
 /// The namespace and name that `NAME`, `NAMESPACE/NAME` or `KIND/NAME` mean.
 fn locate(workload: &str, namespace: Option<&str>, default: &str) -> (String, String) {
     const KINDS: &[&str] =
-        &["deployment", "deploy", "deployments", "statefulset", "sts", "elasticpolicy", "ep"];
+        &["deployment", "deploy", "deployments", "statefulset", "sts", "elasticpolicy", "elp"];
     let namespace_or = |fallback: &str| namespace.unwrap_or(fallback).to_owned();
     match workload.split_once('/') {
         Some((kind, name)) if KINDS.contains(&kind.to_lowercase().as_str()) => {

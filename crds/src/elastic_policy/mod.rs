@@ -38,7 +38,7 @@ pub const MAX_REPLICAS: i32 = 100_000;
     kind = "ElasticPolicy",
     namespaced,
     status = "ElasticPolicyStatus",
-    shortname = "ep",
+    shortname = "elp",
     category = "loadline",
     doc = "Keeps the redundancy of one workload in a band, between bounds.",
     printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode","description":"How much Loadline may do"}"#,
