@@ -72,17 +72,26 @@ fn one_each(value: f64) -> String {
     answer_of(|_, push| push("", value))
 }
 
+/// The replicas that report: three of each workload.
+fn replicas() -> String {
+    answer_of(|i, push| {
+        for n in 0..3 {
+            push(&format!(r#","k8s_pod_name":"service-{i}-7d9f5b6c8-{n}""#), 1_699_999_999.0);
+        }
+    })
+}
+
 /// Serves the answers; says on which port.
 fn serve(runtime: &Runtime) -> u16 {
-    let (buckets, rates, times, counts) =
-        (buckets(), one_each(100.0), one_each(1_699_999_999.0), one_each(3.0));
+    let (buckets, rates, times, replicas) =
+        (buckets(), one_each(100.0), one_each(1_699_999_999.0), replicas());
     let route = warp::path!("api" / "v1" / "query").and(warp::body::form()).and_then(
         move |form: BTreeMap<String, String>| {
             let query = form.get("query").map_or("", String::as_str);
             let body = match query {
                 q if q.contains("_bucket") => buckets.clone(),
+                q if q.contains("k8s_pod_name") => replicas.clone(),
                 q if q.starts_with("max") => times.clone(),
-                q if q.starts_with("count") => counts.clone(),
                 _ => rates.clone(),
             };
             async move { Ok::<_, Infallible>(body) }

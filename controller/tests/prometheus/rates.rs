@@ -73,10 +73,14 @@ fn all_asks() -> Vec<LoadAsk> {
     returns.selector = SeriesSelector::Labels(
         [("consumergroup", "worker"), ("topic", "returns")].map(|(k, v)| (k.into(), v.into())).into(),
     );
+    // tells everybody's rows apart by route: two for each pod of checkout
+    let mut carts = ask("shop/carts", "otel-http", 1);
+    carts.selector = SeriesSelector::Labels([("http_route".to_owned(), "/cart".to_owned())].into());
     let mut by_route = ask("shop/backend", "envoy", 3);
     by_route.selector = SeriesSelector::Route("checkout".into());
     vec![
         checkout,
+        carts,
         ask("shop/search", "otel-http-pods", 2),
         by_route,
         ask("shop/cart", "envoy", 0),
@@ -102,6 +106,7 @@ async fn every_proven_profile_reads_what_was_put_in() {
     // when the windows are full, then each workload has the load that its exporters show
     let expected = [
         ("shop/checkout", 100.0, None),
+        ("shop/carts", 80.0, None),
         ("shop/search", 24.0, None),
         ("shop/backend", 34.0, None),
         ("shop/cart", 10.0, None),

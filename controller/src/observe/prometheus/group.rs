@@ -105,7 +105,7 @@ impl<'a> Group<'a> {
             Answer::Vector(vector) => Ok(vector),
             Answer::Scalar(_) => Err(Doubt::WrongShape("a scalar where a vector was asked".into())),
         });
-        owners.read(|owners| slots.add(query.part, vector, self.profile, &self.index, owners));
+        owners.read(|owners| slots.add(query, vector, self.profile, &self.index, owners));
     }
 
     /// The same doubt for every member.

@@ -5,7 +5,7 @@
 //! requests    sum by (<identity>) (rate(x[steady]))              offered load that the histogram misses
 //! burst       sum by (<identity>) (rate(x_count[burst]))         offered load of the last seconds
 //! newest      max by (<identity>) (timestamp(x_count))           the samples' own time
-//! reporting   count by (<identity>) (… timestamp … > time() - 2 scrapes)
+//! reporting   max by (<identity>, replica) (timestamp(x_count)) >= time() - 2 scrapes
 //! ```
 //!
 //! `rate()` returns the time of the evaluation, so the time of the samples needs its own query.
@@ -36,9 +36,9 @@ pub enum Part {
     Endpoints,
     /// Time of the newest sample.
     Newest,
-    /// How many replicas have a fresh sample.
+    /// Replicas with a fresh sample.
     Reporting,
-    /// How many replicas had a sample lately (for telemetry that is independent of the workload's pods).
+    /// Replicas that had a sample lately (for telemetry that is independent of the workload's pods).
     Expected,
 }
 
@@ -70,6 +70,9 @@ pub struct GroupedQuery {
     pub promql: String,
     /// Labels of the answer's series that are read, in this order.
     pub columns: Vec<String>,
+    /// Which of the columns holds what the part tells apart beside the identity: the bucket, the endpoint, the
+    /// replica. It may be a label of the identity.
+    pub extra: Option<usize>,
 }
 
 /// Builds the queries of one profile for one source.
@@ -82,8 +85,9 @@ pub fn grouped(profile: &Profile, source: &Source, by: &[String], endpoints: boo
     let mut queries = Vec::new();
     let mut push = |part, promql: Option<String>, extra: Option<&str>| {
         if let Some(promql) = promql {
-            let columns = by.iter().cloned().chain(extra.map(ToOwned::to_owned)).collect();
-            queries.push(GroupedQuery { part, promql, columns });
+            let mut columns = by.to_vec();
+            let extra = extra.map(|label| column(&mut columns, label));
+            queries.push(GroupedQuery { part, promql, columns, extra });
         }
     };
     let steady = source.windows.steady;
@@ -100,13 +104,22 @@ pub fn grouped(profile: &Profile, source: &Source, by: &[String], endpoints: boo
     }
     if let Some((metric, matchers)) = profile.sampled() {
         let series = selector(&metric, matchers);
+        let replica = Some(profile.identity.replica.as_str());
         push(Part::Newest, Some(builder.newest(&series)), None);
-        push(Part::Reporting, Some(builder.reporting(&series)), None);
+        push(Part::Reporting, Some(builder.reporting(&series)), replica);
         if profile.independent {
-            push(Part::Expected, Some(builder.expected(&series)), None);
+            push(Part::Expected, Some(builder.expected(&series)), replica);
         }
     }
     queries
+}
+
+/// Where a label stands, or is put.
+fn column(columns: &mut Vec<String>, label: &str) -> usize {
+    columns.iter().position(|c| c == label).unwrap_or_else(|| {
+        columns.push(label.to_owned());
+        columns.len() - 1
+    })
 }
 
 struct Builder<'a> {
@@ -168,22 +181,18 @@ impl Builder<'_> {
         format!("max by ({}) (timestamp({series}))", self.grouping(&[]))
     }
 
+    /// Replicas are told apart in the answer and counted by the reader. Counted by the server, a replica would
+    /// count once for every value of a label that some other policy finds its series by.
     fn reporting(&self, series: &str) -> String {
         let fresh = duration_seconds(self.source.scrape_interval * 2);
         let replicas = self.grouping(&[&self.profile.identity.replica]);
-        format!(
-            "count by ({}) (max by ({replicas}) (timestamp({series})) >= time() - {fresh})",
-            self.grouping(&[])
-        )
+        format!("max by ({replicas}) (timestamp({series})) >= time() - {fresh}")
     }
 
     fn expected(&self, series: &str) -> String {
         let window = duration(EXPECTED_FOR.max(self.source.scrape_interval * 4));
         let replicas = self.grouping(&[&self.profile.identity.replica]);
-        format!(
-            "count by ({}) (max by ({replicas}) (present_over_time({series}[{window}])))",
-            self.grouping(&[])
-        )
+        format!("max by ({replicas}) (present_over_time({series}[{window}]))")
     }
 
     fn fill(&self, expr: &str, window: Duration) -> String {

@@ -1,6 +1,9 @@
 //! What one workload's rows of a grouped answer add up to, and the reading that it makes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use loadline_policies::{
@@ -11,7 +14,7 @@ use loadline_policies::{
 use super::{
     answer::{Sample, Vector},
     identity::{Index, Owners},
-    query::Part,
+    query::{GroupedQuery, Part},
 };
 use crate::{
     config::{Profile, Source},
@@ -20,6 +23,9 @@ use crate::{
 
 /// A sum of rows; the first doubtful row spoils it.
 type Sum = Option<Result<f64, Doubt>>;
+
+/// Who is in the rows, each once: a replica with several routes has several rows.
+type Replicas = HashSet<Box<str>>;
 
 /// The rows of one workload in one cluster.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +38,8 @@ pub(super) struct Slot {
     backlog: Sum,
     burst_requests: Sum,
     burst_rejected: Sum,
-    reporting: Sum,
-    expected: Sum,
+    reporting: Replicas,
+    expected: Replicas,
     endpoints: BTreeMap<String, Result<f64, Doubt>>,
     newest: Option<f64>,
 }
@@ -62,7 +68,7 @@ impl Slots {
     /// Adds the answer to one query.
     pub(super) fn add(
         &mut self,
-        part: Part,
+        query: &GroupedQuery,
         answer: Result<Vector<'_>, Doubt>,
         profile: &Profile,
         index: &Index<'_>,
@@ -71,16 +77,16 @@ impl Slots {
         let asked = answer.map(|vector| {
             let unit = profile.histogram.as_ref().map_or(1.0, |h| f64::from(h.per_second));
             for (row, sample) in vector.rows() {
+                let extra = query.extra.and_then(|i| row.get(i)).map_or("", |c| &**c);
                 index.slots_of(row, owners, |i| {
                     if let Some(slot) = self.slots.get_mut(i) {
-                        // The last column is the one that the part added to the identity.
-                        slot.add(part, row.last().map_or("", |c| &**c), sample, unit);
+                        slot.add(query.part, extra, sample, unit);
                     }
                 });
             }
             Asked { rows: vector.len(), at: vector.rows().next().map(|(_, s)| s.at) }
         });
-        self.asked.insert(part, asked);
+        self.asked.insert(query.part, asked);
     }
 
     /// The reading of a slot.
@@ -120,8 +126,8 @@ impl Slot {
             Part::Backlog => add(&mut self.backlog, value),
             Part::BurstRequests => add(&mut self.burst_requests, value),
             Part::BurstRejected => add(&mut self.burst_rejected, value),
-            Part::Reporting => add(&mut self.reporting, value),
-            Part::Expected => add(&mut self.expected, value),
+            Part::Reporting => insert(&mut self.reporting, extra),
+            Part::Expected => insert(&mut self.expected, extra),
             Part::Endpoints => {
                 let mut sum = self.endpoints.remove(extra);
                 add(&mut sum, value);
@@ -139,6 +145,13 @@ fn add(sum: &mut Sum, value: f64) {
         (Some(Ok(so_far)), Ok(value)) => finite(so_far + value),
         (Some(Ok(_)), Err(doubt)) | (Some(Err(doubt)), _) => Err(doubt),
     });
+}
+
+fn insert(replicas: &mut Replicas, name: &str) {
+    // Asked first: most names come again, and each would be copied.
+    if !replicas.contains(name) {
+        replicas.insert(name.into());
+    }
 }
 
 /// Makes the reading of one slot.
@@ -204,12 +217,12 @@ impl Reader<'_> {
             return Err(Doubt::Stale { age });
         }
         let observed_at = timestamp(newest).ok_or(Doubt::NotANumber)?;
-        let reporting = self.optional(Part::Reporting, &self.slot.reporting)?;
+        let reporting = self.replicas(Part::Reporting, &self.slot.reporting)?;
         let coverage = if self.profile.independent {
-            let seen = self.optional(Part::Expected, &self.slot.expected)?.max(reporting);
+            let seen = self.replicas(Part::Expected, &self.slot.expected)?.max(reporting);
             share(reporting, seen, self.expected)
         } else {
-            Coverage { reporting: count(reporting), expected: self.expected }
+            Coverage { reporting, expected: self.expected }
         };
         Ok((observed_at, coverage))
     }
@@ -265,6 +278,12 @@ impl Reader<'_> {
         }
     }
 
+    /// How many replicas are in an answer. None is a number here: all of them are silent.
+    fn replicas(&self, part: Part, replicas: &Replicas) -> Result<u32, Doubt> {
+        self.asked(part)?;
+        Ok(u32::try_from(replicas.len()).unwrap_or(u32::MAX))
+    }
+
     fn asked(&self, part: Part) -> Result<Asked, Doubt> {
         self.asked.get(&part).cloned().unwrap_or(Err(Doubt::NotYetRead))
     }
@@ -278,21 +297,13 @@ fn absent(asked: Asked) -> Doubt {
 ///
 /// A gateway of two pods of which one is silent shows half of the load: as if half of the replicas were
 /// silent. A workload at zero has no replicas to speak of, so then the share is of the sources themselves.
-fn share(reporting: f64, seen: f64, replicas: u32) -> Coverage {
-    if replicas == 0 || seen <= 0.0 {
-        return Coverage { reporting: count(reporting), expected: count(seen) };
+fn share(reporting: u32, seen: u32, replicas: u32) -> Coverage {
+    if replicas == 0 || seen == 0 {
+        return Coverage { reporting, expected: seen };
     }
-    Coverage { reporting: count((f64::from(replicas) * reporting / seen).floor()), expected: replicas }
-}
-
-/// A count that travelled as a float.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "finite and not negative by `finite`; a float saturates at the bounds of the integer"
-)]
-fn count(value: f64) -> u32 {
-    value.round() as u32
+    // Rounded down, at most `replicas`: `seen` is never less than `reporting`.
+    let share = u64::from(replicas) * u64::from(reporting) / u64::from(seen);
+    Coverage { reporting: u32::try_from(share).unwrap_or(replicas), expected: replicas }
 }
 
 fn timestamp(seconds: f64) -> Option<Timestamp> {

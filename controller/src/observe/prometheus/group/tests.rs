@@ -69,6 +69,17 @@ impl Case {
         self
     }
 
+    /// An answer that tells replicas apart: labels of the identity, and the names of those who are there.
+    fn replicas(self, part: Part, rows: &[(&str, &str)]) -> Self {
+        let label = self.profiles.get(&self.asks[0].profile).unwrap().identity.replica.clone();
+        let row = |labels: &str, name: &str| format!("{labels},{label}={name} 999");
+        let rows: Vec<String> = rows
+            .iter()
+            .flat_map(|(labels, names)| names.split_whitespace().map(|name| row(labels, name)))
+            .collect();
+        self.answer(part, &rows.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     fn fails(mut self, part: Part, doubt: Doubt) -> Self {
         self.answers.insert(part, Err(doubt));
         self
@@ -121,7 +132,7 @@ fn healthy() -> Case {
         .answer(Part::Histogram, &buckets.each_ref().map(String::as_str))
         .answer(Part::BurstRequests, &[&row(" 120"), &format!("{cart} 5")])
         .answer(Part::Newest, &[&row(" 998.5")])
-        .answer(Part::Reporting, &[&row(" 4")])
+        .replicas(Part::Reporting, &[(CHECKOUT, "a b c d")])
 }
 
 #[test]
@@ -195,7 +206,7 @@ fn a_matrix_has_the_wrong_shape() {
 
 #[test]
 fn silent_pods_are_counted_and_the_reading_stays() {
-    let reading = healthy().answer(Part::Reporting, &[&format!("{CHECKOUT} 2")]).one();
+    let reading = healthy().replicas(Part::Reporting, &[(CHECKOUT, "a b")]).one();
     assert_eq!(reading.steady.unwrap().coverage, Coverage { reporting: 2, expected: 4 });
 }
 
@@ -221,7 +232,7 @@ fn a_global_source_keeps_clusters_apart() {
     let case = case
         .answer(Part::Histogram, &[&row("private", ",le=+Inf 10"), &row("public", ",le=+Inf 20")])
         .answer(Part::Newest, &[&row("private", " 999"), &row("public", " 999")])
-        .answer(Part::Reporting, &[&row("private", " 1"), &row("public", " 1")]);
+        .replicas(Part::Reporting, &[(&row("private", ""), "a"), (&row("public", ""), "a")]);
     let requests: BTreeMap<String, Result<f64, Doubt>> =
         case.read().into_iter().map(|(k, r)| (k, r.steady.map(|s| s.value.requests))).collect();
     assert_eq!(
@@ -272,8 +283,8 @@ fn envoy(route: &str, expected: u32) -> Case {
         .answer(Part::Requests, &[&row(checkout, " 17"), &row(cart, " 5")])
         .answer(Part::BurstRequests, &[&row(checkout, " 17"), &row(cart, " 5")])
         .answer(Part::Newest, &[&row(checkout, " 999"), &row(cart, " 999")])
-        .answer(Part::Reporting, &[&row(checkout, " 2"), &row(cart, " 2")])
-        .answer(Part::Expected, &[&row(checkout, " 2"), &row(cart, " 2")])
+        .replicas(Part::Reporting, &[(checkout, "1 2"), (cart, "1 2")])
+        .replicas(Part::Expected, &[(checkout, "1 2"), (cart, "1 2")])
 }
 
 #[test]
@@ -295,8 +306,8 @@ fn requests_to_a_workload_at_zero_are_seen_at_the_gateway() {
 
 #[test]
 fn half_of_a_gateway_silent_counts_as_half_of_the_replicas_silent() {
-    let checkout = "envoy_cluster_name=httproute/shop/checkout/rule/0 1";
-    let steady = envoy("checkout", 5).answer(Part::Reporting, &[checkout]).one().steady.unwrap();
+    let checkout = "envoy_cluster_name=httproute/shop/checkout/rule/0";
+    let steady = envoy("checkout", 5).replicas(Part::Reporting, &[(checkout, "1")]).one().steady.unwrap();
     assert_eq!(steady.coverage, Coverage { reporting: 2, expected: 5 });
 }
 
@@ -333,9 +344,48 @@ fn policies_that_find_their_series_in_different_ways_share_the_queries() {
     let row = |route: &str, rest: &str| format!("{CHECKOUT},http_route={route}{rest}");
     let case = Case::new(&[plain, labelled])
         .answer(Part::Histogram, &[&row("/pay", ",le=+Inf 2"), &row("/cart", ",le=+Inf 3")])
-        .answer(Part::Newest, &[&row("/pay", " 999"), &row("/cart", " 999")]);
-    let requests: Vec<f64> = case.read().into_values().map(|r| r.steady.unwrap().value.requests).collect();
-    assert_eq!(requests, [5.0, 2.0]);
+        .answer(Part::Newest, &[&row("/pay", " 999"), &row("/cart", " 999")])
+        // both pods serve both routes, but the second has served no payment yet
+        .replicas(Part::Reporting, &[(&row("/pay", ""), "a"), (&row("/cart", ""), "a b")]);
+    let read: Vec<(f64, u32)> = case
+        .read()
+        .into_values()
+        .map(|r| r.steady.unwrap())
+        .map(|r| (r.value.requests, r.coverage.reporting))
+        .collect();
+    assert_eq!(read, [(5.0, 2), (2.0, 1)]);
+}
+
+#[test]
+fn a_match_by_label_hides_no_silent_pod_of_another_policy() {
+    // given a policy that splits the rows of everybody by route
+    let plain = ask("shop/checkout", "otel-http", &[("local", 10)]);
+    let mut labelled = ask("bank/teller", "otel-http", &[("local", 1)]);
+    labelled.selector = SeriesSelector::Labels([("http_route".to_owned(), "/pay".to_owned())].into());
+    // when five of the ten pods of another are silent, and the other five serve three routes each
+    let row = |route: &str, rest: &str| format!("{CHECKOUT},http_route={route}{rest}");
+    let routes = ["/pay", "/cart", "/"];
+    let rows = |rest: &str| routes.map(|route| row(route, rest));
+    let pods = routes.map(|route| row(route, ""));
+    let case = Case::new(&[plain, labelled])
+        .answer(Part::Histogram, &rows(",le=+Inf 1").each_ref().map(String::as_str))
+        .answer(Part::Newest, &rows(" 999").each_ref().map(String::as_str))
+        .replicas(Part::Reporting, &pods.each_ref().map(|labels| (labels.as_str(), "a b c d e")));
+    // then they are five, not fifteen
+    let steady = case.read().remove("shop/checkout in local").unwrap().steady.unwrap();
+    assert_eq!(steady.coverage, Coverage { reporting: 5, expected: 10 });
+}
+
+#[test]
+fn a_gateway_counts_once_however_many_rules_a_route_has() {
+    let rule = |n: u32, rest: &str| format!("envoy_cluster_name=httproute/shop/checkout/rule/{n}{rest}");
+    let (first, second) = (rule(0, ""), rule(1, ""));
+    let case = envoy("checkout", 4)
+        .answer(Part::Newest, &[&rule(0, " 999"), &rule(1, " 999")])
+        // one of two gateways is silent; the other has both rules, the silent one had the first
+        .replicas(Part::Reporting, &[(&first, "1"), (&second, "1")])
+        .replicas(Part::Expected, &[(&first, "1 2"), (&second, "1")]);
+    assert_eq!(case.one().steady.unwrap().coverage, Coverage { reporting: 2, expected: 4 });
 }
 
 #[rstest]
@@ -368,13 +418,26 @@ fn endpoints_are_read_where_they_are_asked_for() {
 }
 
 #[test]
+fn endpoints_are_read_also_where_another_policy_finds_its_series_by_their_label() {
+    let mut case = healthy();
+    case.asks[0].endpoints = true;
+    let mut labelled = ask("shop/special", "otel-http", &[("local", 1)]);
+    labelled.selector = SeriesSelector::Labels([("http_route".to_owned(), "/pay".to_owned())].into());
+    case.asks.push(labelled);
+    let row = |route: &str, rate: &str| format!("{CHECKOUT},http_route={route} {rate}");
+    let case = case.answer(Part::Endpoints, &[&row("/pay", "60"), &row("/cart", "30")]);
+    let endpoints = case.read().remove("shop/checkout in local").unwrap().steady.unwrap().value.endpoints;
+    assert_eq!(endpoints, [("/cart".to_owned(), 30.0), ("/pay".to_owned(), 60.0)].into());
+}
+
+#[test]
 fn the_queue_profile_reads_backlog_and_arrivals() {
     let case = Case::new(&[ask("shop/checkout", "queue-kafka", &[("local", 0)])])
         .answer(Part::Backlog, &["consumergroup=checkout 500", "consumergroup=cart 9"])
         .answer(Part::Requests, &["consumergroup=checkout 25"])
         .answer(Part::Newest, &["consumergroup=checkout 999"])
-        .answer(Part::Reporting, &["consumergroup=checkout 1"])
-        .answer(Part::Expected, &["consumergroup=checkout 1"]);
+        .replicas(Part::Reporting, &[("consumergroup=checkout", "kafka-0")])
+        .replicas(Part::Expected, &[("consumergroup=checkout", "kafka-0")]);
     let steady = case.one().steady.unwrap();
     assert_eq!((steady.value.backlog, steady.value.requests), (Some(500.0), 25.0));
     assert_eq!(steady.coverage, Coverage { reporting: 1, expected: 1 });
