@@ -276,6 +276,8 @@ async fn triggers_give_numbers_of_their_own_namespace_only() {
         ("nan", "sum(depth) / 0 - sum(depth) / 0"),
         ("infinite", "sum(depth) / 0"),
         ("scalar", "scalar(sum(depth)) * 2"),
+        ("calm", "sum(nothing) or vector(0)"),
+        ("either", "sum(nothing) or sum(depth)"),
         ("foreign", r#"sum(depth{namespace="bank"})"#),
         ("constant", "vector(3)"),
     ];
@@ -294,6 +296,9 @@ async fn triggers_give_numbers_of_their_own_namespace_only() {
     assert_eq!(value("scalar"), Ok(24.0));
     assert_eq!(value("constant"), Ok(3.0));
     assert_eq!(value("absent"), Err(Doubt::EmptyVector));
+    // what a query gives without the series that it reads is no number, however calm it looks
+    assert_eq!(value("calm"), Err(Doubt::AbsentSeries));
+    assert_eq!(value("either"), Err(Doubt::AbsentSeries));
     assert_eq!(value("nan"), Err(Doubt::NotANumber));
     assert_eq!(value("infinite"), Err(Doubt::Infinite));
     assert!(matches!(value("both"), Err(Doubt::WrongShape(_))), "{:?}", value("both"));
@@ -301,4 +306,35 @@ async fn triggers_give_numbers_of_their_own_namespace_only() {
     // the number is as old as the sample, at most a scrape and a bit
     let observed = readings.triggers[&key("sum")].as_ref().unwrap().observed_at;
     assert!(observed <= jiff::Timestamp::now());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_whose_exporter_dies_is_a_doubt_at_once_and_no_falling_number() {
+    // given a trigger over a window that outlives its exporter by far, and one that falls back to zero
+    let exporters = Exporters::serve().await;
+    let page = "# TYPE jobs_total counter\njobs_total{namespace=\"shop\"} 10\n# TYPE depth gauge\n\
+                depth{namespace=\"shop\"} 7\n";
+    exporters.add("jobs", page.to_owned());
+    let target = Target { exporter: "jobs", labels: &[("instance", "jobs")] };
+    let prometheus = Prometheus::start(exporters.port, &[target]).await;
+    let telemetry = telemetry(prometheus.port, "");
+    let mut ask = ask("shop/worker", "otel-http", 1);
+    let queries = [("rate", "sum(rate(jobs_total[15m]))"), ("calm", "sum(depth) or vector(0)")];
+    ask.triggers = queries.map(|(name, query)| (name.to_owned(), query.to_owned())).into();
+    let key = |name: &str| (ask.policy.clone(), name.to_owned());
+    let asks = [ask.clone()];
+    until(&telemetry, &asks, "both numbers", |r| {
+        queries.iter().all(|(name, _)| r.triggers[&key(name)].is_ok()).then_some(())
+    })
+    .await;
+    // when the exporter dies
+    exporters.behave("jobs", Behaviour::Down);
+    // then both become doubts, and on the way there neither is a smaller number
+    until(&telemetry, &asks, "two doubts", |r| {
+        let value = |name: &str| r.triggers[&key(name)].as_ref().map(|v| v.value);
+        assert!(value("calm").is_err() || value("calm") == Ok(7.0), "{:?}", value("calm"));
+        let gone = |name: &str| value(name) == Err(&Doubt::AbsentSeries);
+        (gone("rate") && gone("calm")).then_some(())
+    })
+    .await;
 }

@@ -48,7 +48,9 @@ pub struct Trigger {
     #[x_kube(validation = ("self.matches('^[a-z]([a-z0-9_-]*[a-z0-9])?$')",
         "this is no name: write lower-case letters, digits, dashes and underscores, for example backlog"))]
     pub name: String,
-    /// PromQL that gives one number. The policy's namespace is enforced in every selector.
+    /// PromQL that gives one number. The policy's namespace is enforced in every selector. Every selector must
+    /// find a sample: while the series of one are gone, the trigger is in doubt, also with "or vector(0)", and
+    /// nothing is scaled in by it.
     #[schemars(length(min = 1, max = 2048))]
     pub query: String,
     /// Replicas = value / perReplica (the AverageValue of HPA).

@@ -3,6 +3,8 @@
 //! The query is parsed, the namespace is put into every selector of the tree, and the tree is printed and
 //! parsed again: what is sent is what was checked, not the user's text.
 
+use std::iter;
+
 use promql_parser::{
     label::{MatchOp, Matcher},
     parser::{self, Expr, VectorSelector, value::ValueType},
@@ -17,12 +19,19 @@ pub const MAX_LENGTH: usize = 4096;
 /// two thousand `+` ends a thread of 2 MiB.
 const MAX_PARTS: usize = 128;
 
-/// The label that tells the two parts of a trigger's answer apart.
+/// The label that tells the parts of a trigger's answer apart.
 pub(super) const PART: &str = "loadline_part";
-/// The value of [`PART`] for the query's own result.
+/// The value of [`PART`] for the query's own result. The times of what it reads are numbered.
 pub(super) const VALUE: &str = "value";
-/// The value of [`PART`] for the time of the oldest of the newest samples that the query reads.
-pub(super) const SAMPLED: &str = "sampled";
+
+/// What is sent for a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerQuery {
+    /// The PromQL: the value and, for each of its selectors, the time of the newest sample.
+    pub promql: String,
+    /// How many different selectors the query has, and so how many times are expected in the answer.
+    pub selectors: usize,
+}
 
 /// Why a query is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,35 +123,32 @@ pub fn enforce(query: &str, label: &str, namespace: &str) -> Result<String, Prom
     printed(&enforced(query, label, namespace)?)
 }
 
-/// The query of a trigger: its enforced PromQL, and the time of the samples that it reads.
+/// The query of a trigger: its enforced PromQL, and the times of the samples that it reads.
 ///
-/// One query gives both, told apart by the label [`PART`]. The time is that of the oldest among the newest
-/// samples of each selector, because a number is as old as its oldest part. `offset` and `@` are left out of
-/// it: who asks for last week's value does not want its age held against it.
+/// One query gives all of it, told apart by the label [`PART`]. Each selector has its own time, so that one
+/// whose series are gone shows: a number is as old as its oldest part, and no number where a part is missing
+/// (`sum(x) or vector(0)` is 0 then, and `rate(x[15m])` goes on for 15 minutes). `offset` and `@` are left out
+/// of the times: who asks for last week's value does not want its age held against it.
 ///
 /// # Errors
 /// As [`enforce`].
-pub fn trigger(query: &str, label: &str, namespace: &str) -> Result<String, PromqlError> {
+pub fn trigger(query: &str, label: &str, namespace: &str) -> Result<TriggerQuery, PromqlError> {
     let mut expr = enforced(query, label, namespace)?;
     let kind = number(&expr)?;
     let text = printed(&expr)?;
     let value = if kind == ValueType::Scalar { format!("vector({text})") } else { text };
-    let mut sampled: Vec<String> = Vec::new();
+    let mut times: Vec<String> = Vec::new();
     selectors(&mut expr, &mut |s| {
         let bare = VectorSelector { offset: None, at: None, ..s.clone() };
         let time = format!("max(timestamp({bare}))");
-        if !sampled.contains(&time) {
-            sampled.push(time);
+        if !times.contains(&time) {
+            times.push(time);
         }
         Ok(())
     })?;
-    let value = tagged(&value, VALUE);
-    if sampled.is_empty() {
-        return Ok(value);
-    }
-    let times: Vec<String> =
-        sampled.iter().zip(0..).map(|(t, i): (_, u32)| tagged(t, &i.to_string())).collect();
-    Ok(format!("{value} or {}", tagged(&format!("min({})", times.join(" or ")), SAMPLED)))
+    let numbered = times.iter().enumerate().map(|(i, time)| tagged(time, &i.to_string()));
+    let parts: Vec<String> = iter::once(tagged(&value, VALUE)).chain(numbered).collect();
+    Ok(TriggerQuery { promql: parts.join(" or "), selectors: times.len() })
 }
 
 fn tagged(expr: &str, tag: &str) -> String {

@@ -1,6 +1,7 @@
 //! Triggers: the policies' own queries, each inside its namespace and its budget.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
@@ -18,9 +19,9 @@ use loadline_policies::{
 use tokio::time::Instant;
 
 use super::{
-    answer::{self, Answer, Sample},
+    answer::{self, Answer},
     client::{Client, Connection, Limits},
-    promql::{self, PART, SAMPLED, VALUE},
+    promql::{self, PART, TriggerQuery, VALUE},
 };
 use crate::{
     config::{Reach, Source, TriggerBudget},
@@ -33,8 +34,14 @@ const MAX_ANSWER: usize = 256 << 10;
 /// A trigger by policy and name.
 type Key = (PolicyKey, String);
 
-/// Namespace and text of a query to what is sent for it, or why it is refused.
-type Prepared = HashMap<(Arc<str>, String), Arc<Result<String, Doubt>>>;
+/// What was read, or why not.
+type Answers = HashMap<Key, Observed<f64>>;
+
+/// What is sent for a query, or why it is refused.
+type Query = Arc<Result<TriggerQuery, Doubt>>;
+
+/// Namespace and text of a query to what is sent for it.
+type Prepared = HashMap<(Arc<str>, String), Query>;
 
 /// Asks the policies' own queries.
 #[derive(Debug)]
@@ -61,7 +68,7 @@ impl Triggers {
     }
 
     /// Asks all triggers of all asks.
-    pub(super) async fn read(&self, clients: &[Client], asks: &[LoadAsk]) -> HashMap<Key, Observed<f64>> {
+    pub(super) async fn read(&self, clients: &[Client], asks: &[LoadAsk]) -> Answers {
         let (mut answers, queries) = self.prepare(asks);
         if queries.is_empty() {
             return answers;
@@ -81,7 +88,7 @@ impl Triggers {
         &self,
         client: &Client,
         connection: &Connection,
-        mut queries: Vec<(Key, Arc<Result<String, Doubt>>)>,
+        mut queries: Vec<(Key, Query)>,
     ) -> Vec<(Key, Observed<f64>)> {
         // One sync is all the time there is for all of them.
         let deadline = Instant::now() + client.source.timeout;
@@ -93,11 +100,14 @@ impl Triggers {
             .map(|(key, query)| async move {
                 let deadline = deadline.min(Instant::now() + timeout);
                 let limits = Limits { timeout, deadline, max_answer: MAX_ANSWER };
-                let answer = match &*query {
-                    Ok(promql) => client.query(connection, promql, limits).await,
+                let read = match &*query {
+                    Ok(query) => client
+                        .query(connection, &query.promql, limits)
+                        .await
+                        .and_then(|body| number(&body, query.selectors, stale_after)),
                     Err(doubt) => Err(doubt.clone()),
                 };
-                (key, answer.and_then(|body| number(&body, stale_after)))
+                (key, read)
             })
             .buffer_unordered(self.budget.concurrency)
             .collect()
@@ -105,11 +115,7 @@ impl Triggers {
     }
 
     /// Puts namespaces into queries; whatever is refused or over budget is answered here.
-    #[expect(clippy::type_complexity, reason = "two collections of the same keys, used once")]
-    fn prepare(
-        &self,
-        asks: &[LoadAsk],
-    ) -> (HashMap<Key, Observed<f64>>, Vec<(Key, Arc<Result<String, Doubt>>)>) {
+    fn prepare(&self, asks: &[LoadAsk]) -> (Answers, Vec<(Key, Query)>) {
         let mut answers = HashMap::new();
         let mut queries = Vec::new();
         let mut by_namespace: BTreeMap<&str, usize> = BTreeMap::new();
@@ -157,28 +163,23 @@ impl Triggers {
         Ok(())
     }
 
-    fn enforce(&self, query: &str, namespace: &str) -> Result<String, Doubt> {
+    fn enforce(&self, query: &str, namespace: &str) -> Result<TriggerQuery, Doubt> {
         promql::trigger(query, &self.budget.namespace_label, namespace)
             .map_err(|e| Doubt::QueryRefused(answer::cut(&e.to_string())))
     }
 }
 
-/// The one number in the answer to a trigger, as old as the samples that it is made of.
-fn number(body: &[u8], stale_after: Duration) -> Observed<f64> {
+/// The one number in the answer to a trigger, as old as the oldest of what it is made of.
+fn number(body: &[u8], selectors: usize, stale_after: Duration) -> Observed<f64> {
     let columns = [PART.to_owned()];
     let Answer::Vector(vector) = answer::parse(body, &columns)? else {
         return Err(Doubt::WrongShape("a scalar where a vector was asked".into()));
     };
-    let part = |part: &str| -> Vec<Sample> {
-        vector
-            .rows()
-            .filter(|(labels, _)| labels.first().is_some_and(|l| l == part))
-            .map(|(_, s)| s)
-            .collect()
-    };
-    let sample = match part(VALUE).as_slice() {
+    let is_value = |labels: &[Cow<'_, str>]| labels.first().is_some_and(|l| l == VALUE);
+    let (values, times): (Vec<_>, Vec<_>) = vector.rows().partition(|(labels, _)| is_value(labels));
+    let sample = match values.as_slice() {
         [] => return Err(Doubt::EmptyVector),
-        [one] => *one,
+        [(_, one)] => *one,
         several => {
             return Err(Doubt::WrongShape(format!(
                 "{} series where one number is needed; put the query into sum(…) or max(…)",
@@ -186,13 +187,17 @@ fn number(body: &[u8], stale_after: Duration) -> Observed<f64> {
             )));
         }
     };
+    // Something that the query reads is gone: what it gives without it may be anything, also a calm 0.
+    if times.len() < selectors {
+        return Err(Doubt::AbsentSeries);
+    }
     // A query that reads nothing, as time(), is of the time of its evaluation.
-    let sampled = part(SAMPLED).first().map_or(sample.at, |s| s.value);
-    let age = Duration::try_from_secs_f64(sample.at - sampled).unwrap_or_default();
+    let oldest = times.iter().map(|(_, time)| time.value).min_by(f64::total_cmp).unwrap_or(sample.at);
+    let age = Duration::try_from_secs_f64(sample.at - oldest).unwrap_or_default();
     if age > stale_after {
         return Err(Doubt::Stale { age });
     }
-    let since = Duration::try_from_secs_f64(sampled).map_err(|_| Doubt::NotANumber)?;
+    let since = Duration::try_from_secs_f64(oldest).map_err(|_| Doubt::NotANumber)?;
     let observed_at = Timestamp::UNIX_EPOCH.checked_add(since).map_err(|_| Doubt::NotANumber)?;
     Ok(Reading::complete(finite(sample.value)?, observed_at))
 }

@@ -96,12 +96,14 @@ fn every_refusal_says_what_to_do() {
 }
 
 #[test]
-fn a_trigger_asks_for_its_value_and_for_the_time_of_what_it_reads() {
-    insta::assert_snapshot!(
-        ["sum(x) / sum(rate(y[1m] offset 1w)) + sum(x)", "time()", "scalar(x)"]
-            .map(|q| trigger(q, "namespace", "shop").unwrap())
-            .join("\n")
-    );
+fn a_trigger_asks_for_its_value_and_for_the_times_of_what_it_reads() {
+    let asked = ["sum(x) / sum(rate(y[1m] offset 1w)) + sum(x)", "time()", "scalar(x)"]
+        .map(|q| trigger(q, "namespace", "shop").unwrap());
+    assert_eq!(asked.each_ref().map(|q| q.selectors), [2, 0, 1]);
+    for query in &asked {
+        parser::parse(&query.promql).unwrap();
+    }
+    insta::assert_snapshot!(asked.map(|q| q.promql).join("\n"));
 }
 
 /// Any query of the kinds that people write, each with selectors of its own.

@@ -18,27 +18,36 @@ fn answer(series: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_trigger_is_as_old_as_the_samples_that_it_reads() {
-    let reading = number(answer(&[("value", "42"), ("sampled", "990.5")]).as_bytes(), TWO_SCRAPES).unwrap();
+    let series = [("value", "42"), ("0", "999"), ("1", "990.5"), ("2", "998")];
+    let reading = number(answer(&series).as_bytes(), 3, TWO_SCRAPES).unwrap();
     assert!((reading.value - 42.0).abs() < f64::EPSILON);
     assert_eq!(reading.observed_at.as_millisecond(), 990_500);
     // a query that reads nothing is of its own time
-    let reading = number(answer(&[("value", "7")]).as_bytes(), TWO_SCRAPES).unwrap();
+    let reading = number(answer(&[("value", "7")]).as_bytes(), 0, TWO_SCRAPES).unwrap();
     assert_eq!(reading.observed_at.as_second(), 1000);
 }
 
 #[rstest]
 #[case::nothing(&[], Doubt::EmptyVector)]
-#[case::only_times(&[("sampled", "999")], Doubt::EmptyVector)]
-#[case::not_a_number(&[("value", "NaN"), ("sampled", "999")], Doubt::NotANumber)]
-#[case::infinite(&[("value", "+Inf"), ("sampled", "999")], Doubt::Infinite)]
-#[case::negative(&[("value", "-1"), ("sampled", "999")], Doubt::Negative)]
-#[case::stale(&[("value", "1"), ("sampled", "900")], Doubt::Stale { age: Duration::from_secs(100) })]
+#[case::only_times(&[("0", "999")], Doubt::EmptyVector)]
+#[case::not_a_number(&[("value", "NaN"), ("0", "999")], Doubt::NotANumber)]
+#[case::infinite(&[("value", "+Inf"), ("0", "999")], Doubt::Infinite)]
+#[case::negative(&[("value", "-1"), ("0", "999")], Doubt::Negative)]
+#[case::stale(&[("value", "1"), ("0", "900")], Doubt::Stale { age: Duration::from_secs(100) })]
+#[case::all_that_it_reads_is_gone(&[("value", "0")], Doubt::AbsentSeries)]
 #[case::several(
-    &[("value", "1"), ("value", "2"), ("sampled", "999")],
+    &[("value", "1"), ("value", "2"), ("0", "999")],
     Doubt::WrongShape("2 series where one number is needed; put the query into sum(…) or max(…)".into())
 )]
 fn what_is_no_single_fresh_number_is_a_doubt(#[case] series: &[(&str, &str)], #[case] doubt: Doubt) {
-    assert_eq!(number(answer(series).as_bytes(), TWO_SCRAPES), Err(doubt));
+    assert_eq!(number(answer(series).as_bytes(), 1, TWO_SCRAPES), Err(doubt));
+}
+
+#[test]
+fn a_trigger_of_which_a_part_is_gone_is_no_number() {
+    // `sum(x) + sum(y) or sum(x)`, and the exporter of y is dead
+    let answer = answer(&[("value", "7"), ("0", "999")]);
+    assert_eq!(number(answer.as_bytes(), 2, TWO_SCRAPES), Err(Doubt::AbsentSeries));
 }
 
 fn ask(policy: &str, queries: &[&str]) -> LoadAsk {
