@@ -3,11 +3,13 @@
 //! Counters are pre-set to 0 for every label that an alert reads, so that an alert on their rate sees the first
 //! increase. Series by policy are kept for at most [`MAX_POLICY_SERIES`] policies.
 
+mod changing;
+
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,6 +24,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::changing::Changing;
 use crate::client::Call;
 
 /// Series by policy are bounded: the first so many in alphabetical order have their own.
@@ -31,9 +34,10 @@ pub const MAX_POLICY_SERIES: usize = 1_000;
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// The steps of a tick.
-pub const STEPS: &[&str] = &["observe", "translate", "tick", "apply", "report"];
+pub const STEPS: &[&str] = &["observe", "read", "tick", "apply", "report"];
 
 type Float = Gauge<f64, AtomicU64>;
+type Counts<L> = Changing<L, i64, AtomicI64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Step {
@@ -45,13 +49,13 @@ struct Settled {
     outcome: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct State {
     condition: String,
     status: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct Of {
     namespace: String,
     policy: String,
@@ -89,21 +93,19 @@ pub struct Metrics {
     events: Family<Settled, Counter>,
     dropped_events: Counter,
     policies: Gauge,
-    conditions: Family<State, Gauge>,
-    problems: Family<Problem, Gauge>,
+    conditions: Counts<State>,
+    problems: Counts<Problem>,
     data_age: Float,
     queries: Counter,
     queries_per_tick: Gauge,
     leader: Gauge,
-    desired: Family<Of, Gauge>,
-    ready: Family<Of, Gauge>,
-    redundancy: Family<Of, Float>,
-    load: Family<Of, Float>,
+    desired: Counts<Of>,
+    ready: Counts<Of>,
+    redundancy: Changing<Of, f64, AtomicU64>,
+    load: Changing<Of, f64, AtomicU64>,
     calls: Family<Api, Counter>,
     /// Queries answered so far, to count those of a tick.
     seen_queries: AtomicU64,
-    /// The problems of the last plan, to take away those that are no longer.
-    seen_problems: Mutex<BTreeSet<Problem>>,
 }
 
 fn seconds() -> Histogram {
@@ -122,19 +124,18 @@ impl Default for Metrics {
             events: Family::default(),
             dropped_events: Counter::default(),
             policies: Gauge::default(),
-            conditions: Family::default(),
-            problems: Family::default(),
+            conditions: Changing::default(),
+            problems: Changing::default(),
             data_age: Float::default(),
             queries: Counter::default(),
             queries_per_tick: Gauge::default(),
             leader: Gauge::default(),
-            desired: Family::default(),
-            ready: Family::default(),
-            redundancy: Family::default(),
-            load: Family::default(),
+            desired: Changing::default(),
+            ready: Changing::default(),
+            redundancy: Changing::default(),
+            load: Changing::default(),
             calls: Family::default(),
             seen_queries: AtomicU64::default(),
-            seen_problems: Mutex::default(),
         };
         metrics.preset().registered()
     }
@@ -169,7 +170,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "decision_lag",
-            "From the telemetry's answer to the scale write confirmed",
+            "From the telemetry's answer to the scale write sent",
             Unit::Seconds,
             self.lag.clone(),
         );
@@ -179,11 +180,15 @@ impl Metrics {
         r.register("events", "Event writes by outcome", self.events.clone());
         r.register("events_dropped", "Events dropped because too many waited", self.dropped_events.clone());
         r.register("policies", "ElasticPolicies seen", self.policies.clone());
-        r.register("policy_conditions", "Policies by condition and its status", self.conditions.clone());
+        r.register(
+            "policy_conditions",
+            "Policies by condition and its status",
+            self.conditions.family.clone(),
+        );
         r.register(
             "policy_problem",
             "1 for each condition of a policy that asks for a person, and why",
-            self.problems.clone(),
+            self.problems.family.clone(),
         );
         r.register_with_unit(
             "data_age",
@@ -194,14 +199,14 @@ impl Metrics {
         r.register("telemetry_queries", "Queries sent to telemetry sources", self.queries.clone());
         r.register("telemetry_queries_per_tick", "Queries of the last tick", self.queries_per_tick.clone());
         r.register("leader", "1 while this process may write", self.leader.clone());
-        r.register("desired_replicas", "Replicas wanted, by policy", self.desired.clone());
-        r.register("ready_replicas", "Replicas ready, by policy", self.ready.clone());
+        r.register("desired_replicas", "Replicas wanted, by policy", self.desired.family.clone());
+        r.register("ready_replicas", "Replicas ready, by policy", self.ready.family.clone());
         r.register(
             "redundancy",
             "Capacity of the ready replicas over the load, by policy",
-            self.redundancy.clone(),
+            self.redundancy.family.clone(),
         );
-        r.register("weighted_qps", "Weighted requests per second, by policy", self.load.clone());
+        r.register("weighted_qps", "Weighted requests per second, by policy", self.load.family.clone());
         r.register("api_calls", "Calls to API servers by verb, resource and code", self.calls.clone());
         self
     }
@@ -211,7 +216,7 @@ impl Metrics {
         self.steps.get_or_create(&Step { step }).observe(took.as_secs_f64());
     }
 
-    /// From the telemetry's answer to the writes done.
+    /// From the telemetry's answer to a write sent.
     pub fn lag(&self, lag: Duration) {
         self.lag.observe(lag.as_secs_f64());
     }
@@ -264,34 +269,20 @@ impl Metrics {
         self.by_policy(plan);
     }
 
-    /// Only what changed is touched: a scrape in the middle must not see a problem blink, which would start the
-    /// waiting time of its alert anew.
     fn name_problems(&self, plan: &Plan<Applied>) {
-        let now: BTreeSet<Problem> = plan
-            .decisions
-            .iter()
-            .flat_map(|(key, decision)| {
-                decision.conditions.iter().filter(|c| is_problem(c)).map(|c| Problem {
-                    namespace: key.namespace.to_string(),
-                    policy: key.name.to_string(),
-                    condition: c.kind.to_string(),
-                    reason: c.reason,
-                })
+        let problems = plan.decisions.iter().flat_map(|(key, decision)| {
+            decision.conditions.iter().filter(|c| is_problem(c)).map(|c| Problem {
+                namespace: key.namespace.to_string(),
+                policy: key.name.to_string(),
+                condition: c.kind.to_string(),
+                reason: c.reason,
             })
-            .take(MAX_POLICY_SERIES)
-            .collect();
-        let mut seen = self.seen_problems.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in seen.difference(&now) {
-            self.problems.remove(gone);
-        }
-        for new in now.difference(&seen) {
-            self.problems.get_or_create(new).set(1);
-        }
-        *seen = now;
+        });
+        self.problems.show(problems.take(MAX_POLICY_SERIES).map(|problem| (problem, 1)).collect());
     }
 
     fn count_conditions(&self, plan: &Plan<Applied>) {
-        let mut counts = std::collections::BTreeMap::<(ConditionKind, &'static str), i64>::new();
+        let mut counts = BTreeMap::<(ConditionKind, &'static str), i64>::new();
         for condition in plan.decisions.values().flat_map(|d| &d.conditions) {
             let status = match condition.status {
                 Some(true) => "True",
@@ -300,37 +291,26 @@ impl Metrics {
             };
             *counts.entry((condition.kind, status)).or_default() += 1;
         }
-        self.conditions.clear();
-        for ((kind, status), n) in counts {
-            self.conditions.get_or_create(&State { condition: kind.to_string(), status }).set(n);
-        }
+        let states = counts.into_iter();
+        let state =
+            |((kind, status), n): ((ConditionKind, _), _)| (State { condition: kind.to_string(), status }, n);
+        self.conditions.show(states.map(state).collect());
     }
 
     fn by_policy(&self, plan: &Plan<Applied>) {
-        for family in [&self.desired, &self.ready] {
-            family.clear();
-        }
-        for family in [&self.redundancy, &self.load] {
-            family.clear();
-        }
-        for (key, decision) in plan.decisions.iter().take(MAX_POLICY_SERIES) {
-            let of = Of { namespace: key.namespace.to_string(), policy: key.name.to_string() };
-            self.one_policy(&of, decision);
-        }
-    }
-
-    fn one_policy(&self, of: &Of, decision: &Decision) {
-        if decision.mode.is_none() {
-            return;
-        }
-        self.desired.get_or_create(of).set(i64::from(decision.desired));
-        self.ready.get_or_create(of).set(i64::from(decision.replicas.ready));
-        if let Some(redundancy) = decision.redundancy.filter(|r| r.is_finite()) {
-            self.redundancy.get_or_create(of).set(redundancy);
-        }
-        if let Some(demand) = decision.demand {
-            self.load.get_or_create(of).set(demand.weighted);
-        }
+        let judged: Vec<(Of, &Decision)> = plan
+            .decisions
+            .iter()
+            .take(MAX_POLICY_SERIES)
+            .filter(|(_, decision)| decision.mode.is_some())
+            .map(|(key, decision)| {
+                (Of { namespace: key.namespace.to_string(), policy: key.name.to_string() }, decision)
+            })
+            .collect();
+        self.desired.show(each(&judged, |d| Some(i64::from(d.desired))));
+        self.ready.show(each(&judged, |d| Some(i64::from(d.replicas.ready))));
+        self.redundancy.show(each(&judged, |d| d.redundancy.filter(|r| r.is_finite())));
+        self.load.show(each(&judged, |d| d.demand.map(|demand| demand.weighted)));
     }
 
     /// Everything, as a scraper reads it.
@@ -351,6 +331,11 @@ impl Metrics {
     }
 }
 
+/// A number of each policy, where it has one.
+fn each<N>(judged: &[(Of, &Decision)], number: impl Fn(&Decision) -> Option<N>) -> BTreeMap<Of, N> {
+    judged.iter().filter_map(|(of, decision)| Some((of.clone(), number(decision)?))).collect()
+}
+
 /// Whether a condition asks for a person. A policy that only observes, or is paused, was told to.
 fn is_problem(condition: &Condition) -> bool {
     use ConditionKind as Kind;
@@ -365,7 +350,7 @@ fn is_problem(condition: &Condition) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::sync::atomic::AtomicBool;
 
     use jiff::Timestamp;
     use loadline_policies::{
@@ -373,6 +358,7 @@ mod tests {
         ids::PolicyKey,
         memory::Memory,
         now::Now,
+        policy::Mode,
     };
 
     use super::*;
@@ -409,6 +395,52 @@ mod tests {
         assert!(!text.contains(&line("cart")) && text.contains(&line("checkout")), "{text}");
         metrics.plan(&plan_of_invalid(&[]));
         assert!(!metrics.text().unwrap().contains("loadline_policy_problem{"));
+    }
+
+    /// A plan for one policy that was judged.
+    fn plan_of_judged(name: &str, desired: u32) -> Plan<Applied> {
+        let mut plan = plan_of_invalid(&[name]);
+        for decision in plan.decisions.values_mut() {
+            decision.mode = Some(Mode::Active);
+            decision.desired = desired;
+            decision.redundancy = Some(f64::from(desired));
+        }
+        plan
+    }
+
+    #[test]
+    fn a_number_of_a_policy_goes_with_the_policy() {
+        let metrics = Metrics::default();
+        let line = |name: &str, n| {
+            format!("loadline_desired_replicas{{namespace=\"shop\",policy=\"{name}\"}} {n}\n")
+        };
+        metrics.plan(&plan_of_judged("cart", 3));
+        metrics.plan(&plan_of_judged("cart", 4));
+        assert!(metrics.text().unwrap().contains(&line("cart", 4)));
+        metrics.plan(&plan_of_judged("checkout", 5));
+        let text = metrics.text().unwrap();
+        assert!(text.contains(&line("checkout", 5)) && !text.contains("policy=\"cart\""), "{text}");
+    }
+
+    #[test]
+    fn a_scrape_in_the_middle_of_a_tick_sees_no_gap() {
+        let metrics = Metrics::default();
+        metrics.plan(&plan_of_judged("cart", 1));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (1..2_000).for_each(|n| metrics.plan(&plan_of_judged("cart", n % 7)));
+                done.store(true, Ordering::SeqCst);
+            });
+            while !done.load(Ordering::SeqCst) {
+                let text = metrics.text().unwrap();
+                for series in
+                    ["loadline_desired_replicas{", "loadline_redundancy{", "loadline_policy_conditions{"]
+                {
+                    assert!(text.contains(series), "{series} is missing in\n{text}");
+                }
+            }
+        });
     }
 
     #[test]
