@@ -21,7 +21,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use loadline_controller::{
     config::Config,
     observe::prometheus::{PrometheusTelemetry, SharedPodOwners, answer},
-    ports::{LoadAsk, SeriesSelector, Telemetry},
+    ports::{Detail, LoadAsk, SeriesSelector, Telemetry},
 };
 use loadline_policies::{
     ids::{ClusterId, PolicyKey, Target},
@@ -113,7 +113,7 @@ fn asks() -> Vec<LoadAsk> {
             target: Target::new("apps/v1", "Deployment", &namespace, &name),
             profile: "otel-http".to_owned(),
             selector: SeriesSelector::Profile,
-            endpoints: false,
+            detail: Detail { latency: true, endpoints: false },
             expected: [(ClusterId::local(), 3)].into(),
             triggers: BTreeMap::new(),
         }

@@ -89,12 +89,29 @@ pub struct LoadAsk {
     pub profile: String,
     /// How this workload's series are found; the profile's own way when empty.
     pub selector: SeriesSelector,
-    /// Whether rates by endpoint are needed.
-    pub endpoints: bool,
+    /// What it needs besides the number of requests.
+    pub detail: Detail,
     /// Ready replicas by cluster: who is expected to report, and where.
     pub expected: BTreeMap<ClusterId, u32>,
     /// The policy's own queries, by trigger name.
     pub triggers: BTreeMap<String, String>,
+}
+
+/// What is asked for besides the number of requests, which costs more to ask for than that number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Detail {
+    /// Rates by latency bucket: for weights by latency, or a latency objective.
+    pub latency: bool,
+    /// Rates by endpoint: for weights by endpoint.
+    pub endpoints: bool,
+}
+
+impl Detail {
+    /// What either needs.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { latency: self.latency || other.latency, endpoints: self.endpoints || other.endpoints }
+    }
 }
 
 /// How a workload's series are found.

@@ -66,7 +66,7 @@ fn load(world: &World, ask: &LoadAsk, rates: Rates, expected: u32, now: Now) -> 
     let queue = profiles().get(&ask.profile).is_some_and(|facts| !facts.histogram);
     let histogram = if queue { None } else { Some(Histogram::from_rates(rates.histogram)?) };
     let backlog = if queue { Some(finite(rates.backlog)?) } else { None };
-    let endpoints = if ask.endpoints { rates.endpoints } else { Vec::new() };
+    let endpoints = if ask.detail.endpoints { rates.endpoints } else { Vec::new() };
     let endpoints = endpoints.into_iter().map(|(name, rate)| Ok((name, finite(rate)?)));
     let sample = LoadSample {
         window: rates.window,

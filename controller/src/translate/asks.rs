@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use loadline_policies::{
     ids::{ClusterId, Target},
-    policy::Weights,
+    policy::{Policy, Weights},
 };
 
 use super::translator::Translator;
-use crate::ports::{LoadAsk, Objects};
+use crate::ports::{Detail, LoadAsk, Objects};
 
 impl Translator {
     /// One ask for each valid policy, in the order of their keys.
@@ -26,13 +26,22 @@ impl Translator {
                 target: parsed.policy.target.clone(),
                 profile: parsed.policy.load.profile.clone(),
                 selector: parsed.selector.clone(),
-                endpoints: matches!(parsed.policy.load.weights, Weights::Endpoints(_)),
+                detail: detail(&parsed.policy),
                 expected: expected(objects, clusters.iter(), &parsed.policy.target),
                 triggers: parsed.queries.clone(),
             })
             .collect();
         asks.sort_by(|a, b| a.policy.cmp(&b.policy));
         asks
+    }
+}
+
+/// Latency and endpoints are only asked for where they decide something: most of what a histogram costs is its
+/// buckets.
+fn detail(policy: &Policy) -> Detail {
+    Detail {
+        latency: policy.objective.is_some() || matches!(policy.load.weights, Weights::Latency(_)),
+        endpoints: matches!(policy.load.weights, Weights::Endpoints(_)),
     }
 }
 

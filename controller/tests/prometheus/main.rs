@@ -20,7 +20,7 @@ use std::{
 use loadline_controller::{
     config::Config,
     observe::prometheus::{PrometheusTelemetry, SharedPodOwners},
-    ports::{LoadAsk, LoadReading, Readings, SeriesSelector, Telemetry},
+    ports::{Detail, LoadAsk, LoadReading, Readings, SeriesSelector, Telemetry},
 };
 use loadline_policies::{
     ids::{ClusterId, PolicyKey, Target},
@@ -51,7 +51,7 @@ fn ask(policy: &str, profile: &str, expected: u32) -> LoadAsk {
         target: Target::new("apps/v1", "Deployment", namespace, name),
         profile: profile.to_owned(),
         selector: SeriesSelector::Profile,
-        endpoints: false,
+        detail: Detail { latency: true, endpoints: false },
         expected: [(ClusterId::local(), expected)].into(),
         triggers: BTreeMap::new(),
     }

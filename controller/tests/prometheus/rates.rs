@@ -68,7 +68,7 @@ fn owners() -> SharedPodOwners {
 /// One ask for each kind of telemetry.
 fn all_asks() -> Vec<LoadAsk> {
     let mut checkout = ask("shop/checkout", "otel-http", 2);
-    checkout.endpoints = true;
+    checkout.detail.endpoints = true;
     let mut returns = ask("shop/returns", "queue-kafka", 1);
     returns.selector = SeriesSelector::Labels(
         [("consumergroup", "worker"), ("topic", "returns")].map(|(k, v)| (k.into(), v.into())).into(),

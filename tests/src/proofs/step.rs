@@ -23,6 +23,7 @@ use loadline_chaos::world::Shape;
 use loadline_controller::{
     config::Config,
     observe::prometheus::query::{Part, grouped},
+    ports::Detail,
 };
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
@@ -212,12 +213,12 @@ async fn watch(
 }
 
 /// The query by which the operator sees bursts, from its own configuration.
-fn burst_query(config: &str) -> Result<String, Failure> {
+pub(super) fn burst_query(config: &str) -> Result<String, Failure> {
     let config = Config::parse(config)?;
     let (profile, source) = (config.profiles.get("otel-http"), config.sources.first());
     let (profile, source) = profile.zip(source).ok_or("the operator has no profile or no source")?;
     let by = ["k8s_namespace_name", "k8s_deployment_name"].map(str::to_owned);
-    let queries = grouped(profile, source, &by, false);
+    let queries = grouped(profile, source, &by, Detail::default());
     let burst = queries.into_iter().find(|q| q.part == Part::BurstRequests);
     Ok(burst.ok_or("the operator asks for no bursts")?.promql)
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{Profile, Source},
-    ports::{LoadAsk, LoadReading},
+    ports::{Detail, LoadAsk, LoadReading},
 };
 
 /// All asks of one profile at one source.
@@ -56,8 +56,8 @@ impl<'a> Group<'a> {
 
     /// The queries of this group: as many for one member as for ten thousand.
     fn queries(&self) -> Vec<GroupedQuery> {
-        let endpoints = self.members.iter().any(|m| m.ask.endpoints);
-        grouped(self.profile, self.source, &self.index.by, endpoints)
+        let detail = self.members.iter().fold(Detail::default(), |all, m| all.or(m.ask.detail));
+        grouped(self.profile, self.source, &self.index.by, detail)
     }
 
     /// Asks, and makes a reading for each member.
@@ -88,8 +88,9 @@ impl<'a> Group<'a> {
     }
 
     fn readings(&self, slots: &Slots) -> Vec<(PolicyKey, ClusterId, LoadReading)> {
-        let read =
-            |m: &Member<'_>| slots.reading(m.slot, self.profile, self.source, m.expected, m.ask.endpoints);
+        let read = |m: &Member<'_>| {
+            slots.reading(m.slot, self.profile, self.source, m.expected, m.ask.detail.endpoints)
+        };
         self.members.iter().map(|m| (m.ask.policy.clone(), m.cluster.clone(), read(m))).collect()
     }
 

@@ -1,8 +1,8 @@
 //! The grouped queries: a few per profile and source, whatever the number of policies.
 //!
 //! ```text
-//! histogram   sum by (<identity>, le) (rate(x_bucket[steady]))   load and latency
-//! requests    sum by (<identity>) (rate(x[steady]))              offered load that the histogram misses
+//! histogram   sum by (<identity>, le) (rate(x_bucket[steady]))   load and latency, where latency is needed
+//! requests    sum by (<identity>) (rate(x[steady]))              offered load that the histogram misses, or all
 //! burst       sum by (<identity>) (rate(x_count[burst]))         offered load of the last seconds
 //! newest      max by (<identity>) (timestamp(x_count))           the samples' own time
 //! reporting   max by (<identity>, replica) (timestamp(x_count)) >= time() - 2 scrapes
@@ -12,7 +12,10 @@
 
 use std::time::Duration;
 
-use crate::config::{Profile, Series, Source, fill};
+use crate::{
+    config::{Profile, Series, Source, fill},
+    ports::Detail,
+};
 
 /// How long one who reported is still expected to report, where the ready replicas do not say it.
 const EXPECTED_FOR: Duration = Duration::from_mins(5);
@@ -77,10 +80,10 @@ pub struct GroupedQuery {
 
 /// Builds the queries of one profile for one source.
 ///
-/// `by` are the labels that tell identities (and clusters) apart; `endpoints` says whether anybody asks for
-/// rates by endpoint.
+/// `by` are the labels that tell identities (and clusters) apart; `detail` is what anybody asks for besides the
+/// number of requests.
 #[must_use]
-pub fn grouped(profile: &Profile, source: &Source, by: &[String], endpoints: bool) -> Vec<GroupedQuery> {
+pub fn grouped(profile: &Profile, source: &Source, by: &[String], detail: Detail) -> Vec<GroupedQuery> {
     let builder = Builder { profile, source, by };
     let mut queries = Vec::new();
     let mut push = |part, promql: Option<String>, extra: Option<&str>| {
@@ -91,15 +94,21 @@ pub fn grouped(profile: &Profile, source: &Source, by: &[String], endpoints: boo
         }
     };
     let steady = source.windows.steady;
-    push(Part::Histogram, builder.histogram(steady), Some("le"));
-    push(Part::Requests, profile.requests.as_ref().map(|s| builder.rate(s, steady)), None);
+    let histogram = if detail.latency { builder.histogram(steady) } else { None };
+    // A histogram counts the requests too, unless the profile knows better.
+    let counted = histogram.is_some() && profile.requests.is_none();
+    let requests = if counted { None } else { builder.requests(steady) };
+    push(Part::Histogram, histogram, Some("le"));
+    push(Part::Requests, requests, None);
     push(Part::Rejected, profile.rejected.as_ref().map(|s| builder.rate(s, steady)), None);
     push(Part::Backlog, profile.backlog.as_ref().map(|s| builder.gauge(s)), None);
     if let Some(burst) = source.windows.burst {
         push(Part::BurstRequests, builder.requests(burst), None);
         push(Part::BurstRejected, profile.rejected.as_ref().map(|s| builder.rate(s, burst)), None);
     }
-    if endpoints && let Some(label) = &profile.identity.endpoint {
+    if detail.endpoints
+        && let Some(label) = &profile.identity.endpoint
+    {
         push(Part::Endpoints, builder.endpoints(label, steady), Some(label));
     }
     if let Some((metric, matchers)) = profile.sampled() {
@@ -229,11 +238,14 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn queries(source: &str, profile: &str, by: &[&str], endpoints: bool) -> String {
+    const LATENCY: Detail = Detail { latency: true, endpoints: false };
+    const ALL: Detail = Detail { latency: true, endpoints: true };
+
+    fn queries(source: &str, profile: &str, by: &[&str], detail: Detail) -> String {
         let config = Config::parse(&format!("sources: [{{name: a, url: 'http://a', {source}}}]")).unwrap();
         let by: Vec<String> = by.iter().map(|s| (*s).to_owned()).collect();
         let profile = config.profiles.get(profile).unwrap();
-        let queries = grouped(profile, &config.sources[0], &by, endpoints);
+        let queries = grouped(profile, &config.sources[0], &by, detail);
         for q in &queries {
             promql_parser::parser::parse(&q.promql).unwrap_or_else(|e| panic!("{}: {e}", q.promql));
         }
@@ -246,13 +258,13 @@ mod tests {
             "scrapeInterval: 5s",
             "otel-http",
             &["k8s_namespace_name", "k8s_deployment_name"],
-            true
+            ALL
         ));
     }
 
     #[test]
     fn an_independent_profile_also_asks_who_is_expected() {
-        insta::assert_snapshot!(queries("scrapeInterval: 1500ms", "envoy", &["envoy_cluster_name"], true));
+        insta::assert_snapshot!(queries("scrapeInterval: 1500ms", "envoy", &["envoy_cluster_name"], ALL));
     }
 
     #[test]
@@ -261,7 +273,7 @@ mod tests {
             "clusterLabel: cluster",
             "queue-kafka",
             &["cluster", "consumergroup"],
-            false
+            LATENCY
         ));
     }
 
@@ -269,8 +281,22 @@ mod tests {
     fn every_profile_makes_queries_that_parse() {
         let config = Config::default();
         for profile in config.profiles.iter() {
-            let made = queries("clusterLabel: cluster", &profile.name, &["cluster", "a"], true);
+            let made = queries("clusterLabel: cluster", &profile.name, &["cluster", "a"], ALL);
             assert!(!made.is_empty(), "{}", profile.name);
         }
+    }
+
+    #[test]
+    fn without_a_need_for_latency_no_bucket_is_asked_for_and_the_number_of_queries_is_the_same() {
+        let of = |profile: &str, detail| queries("scrapeInterval: 5s", profile, &["a"], detail);
+        let plain = of("otel-http", Detail::default());
+        assert!(!plain.contains("_bucket"), "{plain}");
+        assert!(
+            plain.contains("Requests: sum by (a) (rate(http_server_request_duration_seconds_count[60s]))"),
+            "{plain}"
+        );
+        assert_eq!(plain.lines().count(), of("otel-http", LATENCY).lines().count());
+        // Where a counter of its own counts the requests, there is one query less.
+        assert_eq!(of("envoy", Detail::default()).lines().count() + 1, of("envoy", LATENCY).lines().count());
     }
 }

@@ -173,10 +173,9 @@ impl Reader<'_> {
     fn steady(&self) -> Observed<LoadSample> {
         let (observed_at, coverage) = self.freshness()?;
         let histogram = self.histogram()?;
-        let requests = match (&self.profile.requests, &histogram) {
-            (Some(_), _) => self.sum(Part::Requests, &self.slot.requests)?,
-            (None, Some(h)) => h.buckets.last().map_or(0.0, |&(_, rate)| rate),
-            (None, None) => return Err(Doubt::AbsentSeries),
+        let requests = match &histogram {
+            Some(h) if self.profile.requests.is_none() => h.buckets.last().map_or(0.0, |&(_, rate)| rate),
+            _ => self.sum(Part::Requests, &self.slot.requests)?,
         };
         let rejected = self.optional(Part::Rejected, &self.slot.rejected)?;
         let backlog = match self.profile.backlog {
@@ -228,7 +227,8 @@ impl Reader<'_> {
     }
 
     fn histogram(&self) -> Result<Option<Histogram>, Doubt> {
-        if self.profile.histogram.is_none() {
+        // Nobody asked for it where nobody of the group needs latency.
+        if self.profile.histogram.is_none() || !self.asked.contains_key(&Part::Histogram) {
             return Ok(None);
         }
         let asked = self.asked(Part::Histogram)?;

@@ -25,7 +25,7 @@ fn ask(policy: &str, profile: &str, expected: &[(&str, u32)]) -> LoadAsk {
         target: Target::new("apps/v1", "Deployment", namespace, name),
         profile: profile.into(),
         selector: SeriesSelector::Profile,
-        endpoints: false,
+        detail: Detail { latency: true, endpoints: false },
         expected: expected.iter().map(|(c, n)| (ClusterId::new(c), *n)).collect(),
         triggers: BTreeMap::new(),
     }
@@ -146,6 +146,27 @@ fn a_healthy_answer_is_a_reading_with_its_own_time_and_coverage() {
     let burst = reading.burst.unwrap().unwrap().value;
     assert!((burst.requests - 120.0).abs() < 1e-9);
     assert_eq!((burst.window.as_secs(), burst.histogram), (15, None));
+}
+
+#[test]
+fn the_load_is_read_without_latencies_where_nobody_needs_them() {
+    let mut case = healthy();
+    case.asks[0].detail.latency = false;
+    let plain = case.answer(Part::Requests, &[&format!("{CHECKOUT} 99")]);
+    let steady = plain.one().steady.unwrap().value;
+    assert_eq!((steady.histogram.is_none(), steady.requests), (true, 99.0));
+    // One that does is answered for all: there is one question for the group.
+    let mut mixed = plain;
+    mixed.asks.push(ask("shop/cart", "otel-http", &[("local", 1)]));
+    let steady = mixed.read().remove("shop/checkout in local").unwrap().steady.unwrap().value;
+    assert_eq!((steady.histogram.is_some(), steady.requests), (true, 100.0));
+}
+
+#[test]
+fn a_load_without_latencies_that_is_not_there_is_a_doubt() {
+    let mut case = healthy();
+    case.asks[0].detail.latency = false;
+    assert_eq!(case.one().steady, Err(Doubt::EmptyVector));
 }
 
 /// Every cause has its own doubt, and none of them is a zero.
@@ -410,7 +431,7 @@ fn a_match_that_the_profile_does_not_know_says_what_to_mend(
 #[test]
 fn endpoints_are_read_where_they_are_asked_for() {
     let mut case = healthy();
-    case.asks[0].endpoints = true;
+    case.asks[0].detail.endpoints = true;
     let row = |route: &str, rate: &str| format!("{CHECKOUT},http_route={route} {rate}");
     let case = case.answer(Part::Endpoints, &[&row("/pay", "60"), &row("/cart", "30"), &row("", "10")]);
     let endpoints = case.one().steady.unwrap().value.endpoints;
@@ -420,7 +441,7 @@ fn endpoints_are_read_where_they_are_asked_for() {
 #[test]
 fn endpoints_are_read_also_where_another_policy_finds_its_series_by_their_label() {
     let mut case = healthy();
-    case.asks[0].endpoints = true;
+    case.asks[0].detail.endpoints = true;
     let mut labelled = ask("shop/special", "otel-http", &[("local", 1)]);
     labelled.selector = SeriesSelector::Labels([("http_route".to_owned(), "/pay".to_owned())].into());
     case.asks.push(labelled);

@@ -57,7 +57,7 @@ fn ask(policy: &str, queries: &[&str]) -> LoadAsk {
         target: loadline_policies::ids::Target::new("apps/v1", "Deployment", namespace, name),
         profile: "otel-http".into(),
         selector: crate::ports::SeriesSelector::Profile,
-        endpoints: false,
+        detail: crate::ports::Detail::default(),
         expected: BTreeMap::new(),
         triggers: queries.iter().enumerate().map(|(i, q)| (format!("t{i}"), (*q).to_owned())).collect(),
     }
