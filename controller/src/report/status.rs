@@ -89,13 +89,9 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
     {
         return Urgency::Now;
     }
-    let messages = |all: &[Condition]| all.iter().map(|c| c.message.clone()).collect::<Vec<_>>();
+    let messages = old.conditions.iter().map(|c| &c.message).ne(new.conditions.iter().map(|c| &c.message));
     let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref());
-    if messages(&old.conditions) != messages(&new.conditions) || moved {
-        Urgency::Soon
-    } else {
-        Urgency::None
-    }
+    if messages || moved { Urgency::Soon } else { Urgency::None }
 }
 
 /// What must survive a restart, from status: rate rules, a person's floor, idle time, the weight baseline.

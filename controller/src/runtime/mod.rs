@@ -32,6 +32,7 @@ use crate::{
 };
 
 /// Ticks are at least this far apart, so that a burst of changes (a roll-out of a hundred policies) is one tick.
+/// Where a tick takes long, they are further apart: see [`soonest`].
 pub const SHORTEST: Duration = Duration::from_millis(250);
 
 /// The world as the loop reaches it.
@@ -90,9 +91,10 @@ where
         let start = ports.clock.now().mono;
         let Cycle { done, objects } = cycle(ports, &mut mind, &life.stop).await;
         let wake = wake_at(start, life.sync, done.plan.wake_at);
+        let soonest = soonest(start, ports.clock.now().mono.since(start)).min(wake);
         let seen = Picture { written: stir::written(&done.plan), objects };
         life.listener.cycle(done, &seen.objects, &mind);
-        wait(ports, &life.stop, &seen, start, wake).await;
+        wait(ports, &life.stop, &seen, soonest, wake).await;
     }
 }
 
@@ -131,12 +133,20 @@ fn wake_at(start: Mono, sync: Duration, asked: Option<Mono>) -> Mono {
     asked.map_or(regular, |asked| asked.clamp(start.plus(SHORTEST.min(sync)), regular))
 }
 
-/// Waits until `wake`, or for a change by somebody else.
+/// The soonest that a change may call for another tick, after one that took so long.
+///
+/// Ten thousand policies are not created in an instant: while they come, every look finds new ones. Ticks back to
+/// back would ask the telemetry all the time; at most half of it is left to a burst of changes.
+fn soonest(start: Mono, took: Duration) -> Mono {
+    start.plus(SHORTEST.max(took * 2))
+}
+
+/// Waits until `wake`, or for a change by somebody else, for which nothing is done before `soonest`.
 async fn wait<F: Watched, T, A>(
     ports: &Ports<F, T, A>,
     stop: &CancellationToken,
     seen: &Picture,
-    start: Mono,
+    soonest: Mono,
     wake: Mono,
 ) {
     let until = |moment: Mono| time::sleep(moment.since(ports.clock.now().mono));
@@ -145,7 +155,10 @@ async fn wait<F: Watched, T, A>(
             () = stop.cancelled() => return,
             () = until(wake) => return,
             () = ports.fleet.changed() => {
-                until(start.plus(SHORTEST).min(wake)).await;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = until(soonest) => {}
+                }
                 if seen.is_stirred(&ports.fleet.objects()) {
                     return;
                 }
@@ -163,6 +176,12 @@ mod tests {
 
     fn at(ms: u64) -> Mono {
         Mono(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn a_burst_of_changes_takes_at_most_half_of_the_time() {
+        assert_eq!(soonest(at(1_000), Duration::from_millis(20)), at(1_250));
+        assert_eq!(soonest(at(1_000), Duration::from_secs(3)), at(7_000));
     }
 
     #[test]
