@@ -15,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loadline_policies::memory::{Memory, PolicyMemory};
+use loadline_policies::{
+    ids::ClusterId,
+    memory::{Memory, PolicyMemory},
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::{JoinHandle, JoinSet},
@@ -30,7 +33,7 @@ use crate::{
     config::{Config, DefaultMatch},
     lease::{Driver, LeaseError, LeaseName, Permit, Timing},
     observe::{
-        kubernetes::{Discovery, Kind, KubeFleet, watch_owners},
+        kubernetes::{Discovery, Kind, KubeFleet, Standing, watch_owners},
         prometheus::{PrometheusTelemetry, SharedPodOwners},
     },
     ports::{Clock, Objects},
@@ -128,13 +131,14 @@ pub async fn run(settings: Settings) -> Result<Ended, OperatorError> {
         Arc::clone(&clock),
     );
     let role = driver.role();
+    let standing = Standing { permit: permit.clone(), outage: driver.outage() };
     let release = CancellationToken::new();
     let mut election = tokio::spawn(driver.run(release.clone()));
 
     let queue = Arc::new(Queue::default());
     let writing = writer::run(Arc::clone(&queue), clients.write.clone(), Arc::clone(&metrics), stop.clone());
     let writing = tokio::spawn(writing);
-    let ports = ports(&config, &clients, &permit, &clock, &mut tasks);
+    let ports = ports(&config, &clients, standing, &clock, &mut tasks);
     let reporter = Reporter::new(Arc::clone(&metrics), queue, view, identity.to_string());
     let listener = Reports {
         reporter,
@@ -186,7 +190,7 @@ type Telemetry = Arc<PrometheusTelemetry>;
 fn ports(
     config: &Config,
     clients: &Clients,
-    permit: &Permit,
+    standing: Standing,
     clock: &Arc<dyn Clock>,
     tasks: &mut JoinSet<()>,
 ) -> Ports<KubeFleet, Telemetry, KubeActuator> {
@@ -201,9 +205,17 @@ fn ports(
         .iter()
         .map(|t| Kind { api_version: t.api_version.clone(), kind: t.kind.clone() })
         .collect();
-    let fleet =
-        KubeFleet::watch(&clients.watch, &clients.read, Arc::clone(&discovery), &kinds, config.sync, tasks);
-    let actuator = KubeActuator::new(clients.write.clone(), discovery, permit.clone(), Arc::clone(clock));
+    let permit = standing.permit.clone();
+    let fleet = KubeFleet::watch(
+        &clients.watch,
+        &clients.read,
+        Arc::clone(&discovery),
+        &kinds,
+        config.sync,
+        standing,
+        tasks,
+    );
+    let actuator = KubeActuator::new(clients.write.clone(), discovery, permit, Arc::clone(clock));
     let telemetry = Arc::new(PrometheusTelemetry::new(config, owners));
     Ports { fleet, telemetry, actuator, clock: Arc::clone(clock) }
 }
@@ -240,6 +252,7 @@ impl Listener for Reports {
         }
         self.metrics.queries(self.telemetry.traffic().queries());
         let start = Instant::now();
+        self.reporter.outage(objects.outages.get(&ClusterId::local()), &plan, &objects.policies);
         self.reporter.report(plan, &objects.policies, &mind.memory, self.permit.is_valid());
         self.metrics.step("report", start.elapsed());
     }

@@ -11,7 +11,7 @@ use std::{
 
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
-    fleet::{Contender, LoadSample, ObjectVersion, TargetProblem},
+    fleet::{Contender, LoadSample, ObjectVersion, Outage, TargetProblem},
     ids::{ClusterId, PolicyKey, Target},
     now::Now,
     plan::{Outcome, ScaleAction},
@@ -61,6 +61,8 @@ pub struct Objects {
     pub targets: HashMap<(ClusterId, Target), Result<TargetView, TargetProblem>>,
     /// Other scalers (HPA, ScaledObject) by the target that they scale.
     pub contenders: HashMap<Target, Vec<Contender>>,
+    /// Clusters that cannot be written now, and why; what is seen of them is what was seen last.
+    pub outages: BTreeMap<ClusterId, Outage>,
 }
 
 /// A scale target as the API server shows it.

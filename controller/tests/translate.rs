@@ -10,7 +10,7 @@ use loadline_controller::{
 };
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
-    fleet::{ClusterState, Contender, Fleet, LoadSample, ObjectVersion, TargetProblem},
+    fleet::{ClusterState, Contender, Fleet, LoadSample, ObjectVersion, Outage, OutageCause, TargetProblem},
     ids::{ClusterId, PolicyKey, Target},
     now::Now,
     policy::{LatencyWeights, Mode, PerReplica, Weights},
@@ -265,6 +265,19 @@ fn a_cluster_of_which_nothing_was_seen_yet_is_dark() {
     objects.targets.insert((ClusterId::local(), deployment("a")), Err(TargetProblem::NotYetSeen));
 
     assert_eq!(fleet(&objects, &Readings::default()).clusters[&ClusterId::local()].state, ClusterState::Dark);
+}
+
+#[test]
+fn a_cluster_that_cannot_be_written_says_why_and_keeps_what_was_seen() {
+    let mut objects = objects(vec![cr("a", "a", "")]);
+    objects.targets.insert((ClusterId::local(), deployment("a")), Ok(view(4)));
+    let detail = "get leases loadline/loadline: no answer in time".to_owned();
+    let outage = Outage { since: now().wall, cause: OutageCause::NoAnswer, detail };
+    objects.outages.insert(ClusterId::local(), outage.clone());
+
+    let fleet = fleet(&objects, &Readings::default());
+    assert_eq!(fleet.clusters[&ClusterId::local()].state, ClusterState::Cut(outage));
+    assert_eq!(fleet.workloads[&key("a")].instances[&ClusterId::local()].as_ref().unwrap().wanted, 4);
 }
 
 #[test]

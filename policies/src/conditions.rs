@@ -74,6 +74,10 @@ reasons! {
     TargetUnavailable,
     /// No cluster with the target answers.
     ClustersDark,
+    /// The API server was seen and does not answer now.
+    APIServerAway,
+    /// The lease cannot be renewed, without which nothing may be written.
+    LeaseNotRenewed,
     // ScalingLimited.
     /// Nothing keeps the workload from what it needs.
     WithinLimits,
@@ -283,6 +287,8 @@ fn scaling_active(facts: &Facts<'_>) -> Condition {
         Barrier::CapacityUnknown => R::CapacityUnknown,
         Barrier::Recommend => R::ModeRecommend,
         Barrier::Dark => R::ClustersDark,
+        Barrier::ApiServerAway => R::APIServerAway,
+        Barrier::LeaseNotRenewed => R::LeaseNotRenewed,
     };
     let text = match barrier {
         // Its sentence counts down; see Contested.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -41,12 +42,34 @@ pub struct Cluster {
 }
 
 /// Whether a cluster may be written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum ClusterState {
     /// Seen and answering.
     Healthy,
     /// Not seen: nothing is written, nothing is taken for gone.
     Dark,
+    /// Seen, and not to be written now: what was seen last stands, nothing is taken for gone.
+    Cut(Outage),
+}
+
+/// Why a cluster cannot be written although it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outage {
+    /// When the first request was sent that failed.
+    pub since: Timestamp,
+    /// What kind of failure it is.
+    pub cause: OutageCause,
+    /// The last failure, for people.
+    pub detail: String,
+}
+
+/// What kind of failure an [`Outage`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum OutageCause {
+    /// The API server gives no answer, or none but errors of its own.
+    NoAnswer,
+    /// It answers, and does not let the lease be renewed, without which nobody may write.
+    LeaseRefused,
 }
 
 /// A policy with what is seen of its workload.

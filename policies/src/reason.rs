@@ -89,6 +89,8 @@ pub enum ReasonCode {
     Contested,
     /// The target cannot be scaled.
     TargetProblem,
+    /// The API server is away, or the lease cannot be renewed: nothing can be written.
+    Outage,
     /// The policy is not valid.
     InvalidSpec,
     /// What fits nowhere.

@@ -2,11 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use loadline_policies::fleet::{Outage, OutageCause};
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +17,10 @@ use super::{
     permit::Permit,
     record,
 };
-use crate::{client::Failure, ports::Clock};
+use crate::{
+    client::{Failure, FailureKind},
+    ports::Clock,
+};
 
 /// Which lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +70,8 @@ pub struct Driver {
     permit: Permit,
     clock: Arc<dyn Clock>,
     role: watch::Sender<Role>,
+    /// Since when, and why, the lease could neither be read nor renewed.
+    outage: watch::Sender<Option<Outage>>,
     /// The object as last read or written: its metadata is kept by writes.
     object: Option<Lease>,
     complaint: Option<String>,
@@ -87,6 +94,7 @@ impl Driver {
             permit,
             clock,
             role: watch::Sender::new(Role::Standby { holder: None }),
+            outage: watch::Sender::new(None),
             object: None,
             complaint: None,
         }
@@ -96,6 +104,13 @@ impl Driver {
     #[must_use]
     pub fn role(&self) -> watch::Receiver<Role> {
         self.role.subscribe()
+    }
+
+    /// Follows what keeps this process from holding the lease. A single failure is one too: it matters only
+    /// once the permit has lapsed.
+    #[must_use]
+    pub fn outage(&self) -> watch::Receiver<Option<Outage>> {
+        self.outage.subscribe()
     }
 
     /// Runs until `stop`, then releases the lease. Cancel `stop` only when nothing of this process writes
@@ -145,6 +160,7 @@ impl Driver {
     }
 
     async fn read(&mut self) {
+        let sent = self.clock.now().wall;
         let event = match time::timeout(self.permit.write_timeout(), self.api.get_opt(&self.lease.name)).await
         {
             Ok(Ok(lease)) => {
@@ -153,8 +169,8 @@ impl Driver {
                 self.object = lease;
                 Event::Read(record)
             }
-            Ok(Err(error)) => self.failed(&Failure::of(&error, "get", "leases", &self.lease)),
-            Err(_) => self.failed(&Failure::timed_out("get", "leases", &self.lease)),
+            Ok(Err(error)) => self.failed(&Failure::of(&error, "get", "leases", &self.lease), sent),
+            Err(_) => self.failed(&Failure::timed_out("get", "leases", &self.lease), sent),
         };
         self.elector.on(event, self.clock.now().mono);
     }
@@ -186,21 +202,54 @@ impl Driver {
             }
             Ok(Err(error)) => {
                 let failure = Failure::of(&error, verb, "leases", &self.lease);
-                if failure.is_conflict() { Event::Conflict } else { self.failed(&failure) }
+                if failure.is_conflict() { Event::Conflict } else { self.failed(&failure, now.wall) }
             }
-            Err(_) => self.failed(&Failure::timed_out(verb, "leases", &self.lease)),
+            Err(_) => self.failed(&Failure::timed_out(verb, "leases", &self.lease), now.wall),
         };
+        let held = matches!(event, Event::Written { .. });
         self.elector.on(event, self.clock.now().mono);
+        if held {
+            // First the permit: who hears that the outage is over may write.
+            self.permit.set(self.elector.permit());
+            self.end_outage();
+        }
     }
 
-    /// Logs a failure once for as long as it stays the same.
-    fn failed(&mut self, failure: &Failure) -> Event {
+    /// Notes a failure, and logs it once for as long as it stays the same.
+    fn failed(&mut self, failure: &Failure, sent: Timestamp) -> Event {
         let text = failure.to_string();
         if self.complaint.as_ref() != Some(&text) {
             tracing::warn!(lease = %self.lease, error = %text, "the lease could not be read or renewed");
-            self.complaint = Some(text);
+            self.complaint = Some(text.clone());
         }
+        self.outage.send_modify(|outage| {
+            let since = outage.as_ref().map_or(sent, |before| before.since);
+            *outage = Some(Outage { since, cause: cause(failure.kind), detail: text });
+        });
         Event::Failed
+    }
+
+    fn end_outage(&self) {
+        if let Some(outage) = self.outage.send_replace(None) {
+            let away = self.clock.now().wall.duration_since(outage.since).as_secs();
+            tracing::info!(lease = %self.lease, since = %outage.since, seconds = away, "the lease is held again");
+        }
+    }
+}
+
+/// Whether the API server is away, or says no.
+const fn cause(kind: FailureKind) -> OutageCause {
+    match kind {
+        FailureKind::Forbidden
+        | FailureKind::Unauthorized
+        | FailureKind::NotFound
+        | FailureKind::Conflict
+        | FailureKind::Invalid => OutageCause::LeaseRefused,
+        FailureKind::Busy
+        | FailureKind::TimedOut
+        | FailureKind::Unreachable
+        | FailureKind::PermitLapsed
+        | FailureKind::Other => OutageCause::NoAnswer,
     }
 }
 

@@ -25,6 +25,7 @@ use prometheus_client::{
 };
 
 use self::changing::Changing;
+use super::aftermath::OUTAGES;
 use crate::client::Call;
 
 /// Series by policy are bounded: the first so many in alphabetical order have their own.
@@ -336,7 +337,8 @@ fn each<N>(judged: &[(Of, &Decision)], number: impl Fn(&Decision) -> Option<N>) 
     judged.iter().filter_map(|(of, decision)| Some((of.clone(), number(decision)?))).collect()
 }
 
-/// Whether a condition asks for a person. A policy that only observes, or is paused, was told to.
+/// Whether a condition asks for a person. A policy that only observes, or is paused, was told to; one that cannot
+/// write because of an outage was not.
 fn is_problem(condition: &Condition) -> bool {
     use ConditionKind as Kind;
     match condition.kind {
@@ -344,7 +346,8 @@ fn is_problem(condition: &Condition) -> bool {
         Kind::Contested | Kind::ScalingLimited | Kind::LatencyNotCapacityBound => {
             condition.status == Some(true)
         }
-        Kind::ScalingActive | Kind::ForecastTrusted => false,
+        Kind::ScalingActive => OUTAGES.contains(&condition.reason),
+        Kind::ForecastTrusted => false,
     }
 }
 

@@ -7,6 +7,7 @@
 //!                └─> view (/debug/plan)
 //! ```
 
+mod aftermath;
 mod happenings;
 pub mod metrics;
 pub mod status;
@@ -22,6 +23,7 @@ use std::{
 use kube::ResourceExt as _;
 use loadline_crds::{ElasticPolicy, ElasticPolicyStatus};
 use loadline_policies::{
+    fleet::Outage,
     ids::PolicyKey,
     memory::Memory,
     now::Mono,
@@ -29,6 +31,7 @@ use loadline_policies::{
 };
 
 use self::{
+    aftermath::Aftermath,
     metrics::Metrics,
     status::Urgency,
     writer::{Queue, StatusWrite, Written},
@@ -47,6 +50,7 @@ pub struct Reporter {
     /// Name of this process in Events.
     instance: String,
     ledger: HashMap<PolicyKey, Entry>,
+    aftermath: Aftermath,
 }
 
 /// What was last written about a policy.
@@ -63,7 +67,7 @@ impl Reporter {
     /// A reporter that has written nothing yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, queue: Arc<Queue>, view: View, instance: String) -> Self {
-        Self { metrics, queue, view, instance, ledger: HashMap::new() }
+        Self { metrics, queue, view, instance, ledger: HashMap::new(), aftermath: Aftermath::default() }
     }
 
     /// Reports a plan. Writes are queued only when `writes` (this process is the leader).
@@ -87,6 +91,20 @@ impl Reporter {
             self.report_actions(&plan, &objects);
         }
         self.view.publish(plan);
+    }
+
+    /// Takes in the outage in which a plan was applied; by the first plan after one, tells of each policy that
+    /// waited what it has waited for.
+    pub fn outage(&mut self, outage: Option<&Outage>, plan: &Plan<Applied>, policies: &[Arc<ElasticPolicy>]) {
+        let mut told: BTreeMap<_, _> = self.aftermath.after(plan, outage).into_iter().collect();
+        for object in policies {
+            if told.is_empty() {
+                return;
+            }
+            if let Some(happening) = told.remove(&key_of(object)) {
+                self.tell(&happening, object, plan);
+            }
+        }
     }
 
     /// Forgets what was written: another process writes now, or has written meanwhile.

@@ -29,6 +29,8 @@ impl Picture {
         policies(before).ne(&policies(now))
             || before.malformed != now.malformed
             || before.lever.as_ref().map(|l| &l.spec) != now.lever.as_ref().map(|l| &l.spec)
+            // The end of an outage is the moment to write what waited; its beginning only tells why nothing is.
+            || before.outages.keys().ne(now.outages.keys())
             || targets_differ(before, now, &self.written)
             || now.targets.keys().any(|(_, t)| before.contenders.get(t) != now.contenders.get(t))
     }
@@ -86,7 +88,7 @@ mod tests {
 
     use jiff::Timestamp;
     use loadline_policies::{
-        fleet::{Contender, ObjectVersion, TargetProblem},
+        fleet::{Contender, ObjectVersion, Outage, OutageCause, TargetProblem},
         ids::PolicyKey,
         now::Now,
         plan::{AppliedAction, ScaleAction},
@@ -136,6 +138,17 @@ mod tests {
 
     fn by_others(before: &Objects, now: &Objects, plan: &Plan<Applied>) -> bool {
         Picture { objects: before.clone(), written: written(plan) }.is_stirred(now)
+    }
+
+    #[test]
+    fn the_end_of_an_outage_is_a_change() {
+        let mut cut = objects(3, 3);
+        let since = Timestamp::UNIX_EPOCH;
+        let outage = Outage { since, cause: OutageCause::NoAnswer, detail: "no answer in time".into() };
+        cut.outages.insert(ClusterId::local(), outage);
+        let picture = Picture { objects: cut.clone(), written: Written::default() };
+        assert!(picture.is_stirred(&objects(3, 3)));
+        assert!(!picture.is_stirred(&cut));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The adapter: a world behind the controller's ports.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -90,10 +90,9 @@ impl FleetSource for SimulatedFleet {
         }
         Objects {
             policies: inner.policies.clone(),
-            malformed: BTreeMap::new(),
             lever: inner.lever.clone(),
             targets: seen,
-            contenders: HashMap::new(),
+            ..Objects::default()
         }
     }
 }

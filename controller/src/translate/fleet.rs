@@ -82,6 +82,9 @@ pub(super) fn cluster_ids(objects: &Objects) -> BTreeSet<ClusterId> {
 
 /// A cluster of which no target was seen yet is dark; one without targets has nothing to be dark about.
 fn cluster(id: &ClusterId, objects: &Objects) -> Cluster {
+    if let Some(outage) = objects.outages.get(id) {
+        return Cluster { state: ClusterState::Cut(outage.clone()) };
+    }
     let mut views = objects.targets.iter().filter(|((cluster, _), _)| cluster == id).map(|(_, view)| view);
     let unseen = |view: &Result<TargetView, TargetProblem>| matches!(view, Err(TargetProblem::NotYetSeen));
     let dark = views.next().is_some_and(|first| unseen(first) && views.all(unseen));

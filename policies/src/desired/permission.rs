@@ -1,7 +1,7 @@
 //! Permission: whether Loadline may write, and if not, why.
 
 use crate::{
-    fleet::{Freeze, TargetProblem, Workload},
+    fleet::{Freeze, Outage, OutageCause, TargetProblem, Workload},
     load::Assessment,
     policy::Mode,
     reason::{Reason, ReasonCode},
@@ -28,6 +28,10 @@ pub enum Barrier {
     Recommend,
     /// No cluster with the target answers.
     Dark,
+    /// The API server was seen and does not answer now.
+    ApiServerAway,
+    /// The lease cannot be renewed, without which nothing may be written.
+    LeaseNotRenewed,
 }
 
 impl Barrier {
@@ -79,6 +83,30 @@ pub fn barrier(
         return Some((Barrier::Recommend, Reason::new(ReasonCode::NotActive, text)));
     }
     None
+}
+
+/// The barrier of an outage. Its sentence tells a moment and no age: it stays the same as long as the outage.
+#[must_use]
+pub fn outage(outage: &Outage) -> (Barrier, Reason) {
+    // Whole seconds: more is not known, and nobody reads it.
+    let since = outage.since.strftime("%H:%M:%S UTC");
+    let (barrier, text) = match outage.cause {
+        OutageCause::NoAnswer => (
+            Barrier::ApiServerAway,
+            format!(
+                "The API server has not answered since {since}: nothing can be written, replicas stay as they are. \
+                 Loadline goes on when it answers."
+            ),
+        ),
+        OutageCause::LeaseRefused => (
+            Barrier::LeaseNotRenewed,
+            format!(
+                "Since {since} the lease cannot be renewed, without which nothing may be written: {}",
+                outage.detail
+            ),
+        ),
+    };
+    (barrier, Reason::new(ReasonCode::Outage, text))
 }
 
 /// The problem of the target, if it cannot be scaled in any cluster.

@@ -17,7 +17,7 @@ use crate::{
         settle::{self, Settled},
         trigger, words,
     },
-    fleet::{Cluster, Freeze, InvalidPolicy, Totals, Workload},
+    fleet::{Cluster, ClusterState, Freeze, InvalidPolicy, Totals, Workload},
     ids::ClusterId,
     load::{self, Assessment},
     memory::PolicyMemory,
@@ -136,7 +136,7 @@ fn see<'a>(
     let mut barrier = permission::barrier(workload, freeze, &assessment);
     let accepted = person::accept(workload, clusters, memory, barrier.is_none(), now);
     if barrier.is_none() {
-        barrier = barrier_of_world(&accepted);
+        barrier = barrier_of_world(&accepted, clusters);
     }
     let replicas = totals(&accepted.slots);
     assessment.doubts.extend(trigger::formula_doubts(workload, replicas));
@@ -156,12 +156,22 @@ fn begin(memory: &mut PolicyMemory, uid: &str, now: Now) {
 }
 
 /// A barrier that shows only in the world: a fight over the replicas, or no cluster that answers.
-fn barrier_of_world(accepted: &person::Accepted<'_>) -> Option<(Barrier, Reason)> {
+fn barrier_of_world(
+    accepted: &person::Accepted<'_>,
+    clusters: &BTreeMap<ClusterId, Cluster>,
+) -> Option<(Barrier, Reason)> {
     if let Some((reason, _)) = &accepted.contested {
         return Some((Barrier::ForeignWrites, reason.clone()));
     }
     if accepted.slots.iter().any(|slot| slot.healthy) {
         return None;
+    }
+    let outage = accepted.slots.iter().find_map(|slot| match &clusters.get(slot.cluster)?.state {
+        ClusterState::Cut(outage) => Some(outage),
+        ClusterState::Healthy | ClusterState::Dark => None,
+    });
+    if let Some(outage) = outage {
+        return Some(permission::outage(outage));
     }
     let text = "The API server of every cluster with this target is away: replicas stay as they are.";
     Some((Barrier::Dark, Reason::new(ReasonCode::TargetProblem, text)))
@@ -253,6 +263,8 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 mod like_hpa;
 #[cfg(test)]
 mod other_writers;
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

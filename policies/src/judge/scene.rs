@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::{
-    fleet::{ClusterState, Instance, LoadSample, ObjectVersion},
+    fleet::{Instance, LoadSample, ObjectVersion},
     ids::{PolicyKey, Target},
     memory::{self, Memory},
     plan::{Applied, Outcome, Plan, Proposed},

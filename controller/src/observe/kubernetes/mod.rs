@@ -31,10 +31,13 @@ use kube::{
 };
 use loadline_crds::{ElasticPolicy, SafetyLever, SafetyLeverSpec};
 use loadline_policies::{
-    fleet::TargetProblem,
+    fleet::{Outage, TargetProblem},
     ids::{ClusterId, PolicyKey, Target},
 };
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch::Receiver},
+    task::JoinSet,
+};
 
 pub use self::{
     discovery::{Discovery, Kind},
@@ -47,6 +50,7 @@ use self::{
     store::{Store, Trouble},
 };
 use crate::{
+    lease::Permit,
     ports::{FleetSource, Objects, TargetView},
     runtime::Watched,
 };
@@ -63,7 +67,30 @@ pub struct KubeFleet {
     workloads: BTreeMap<Kind, Arc<Store<TargetSeen>>>,
     scalers: Scalers,
     polled: Arc<Polled>,
+    standing: Standing,
     changed: Arc<Notify>,
+}
+
+/// Whether this process may write to the cluster, and if not, what is in the way.
+pub struct Standing {
+    /// The right to write.
+    pub permit: Permit,
+    /// What keeps the lease from being renewed.
+    pub outage: Receiver<Option<Outage>>,
+}
+
+impl Standing {
+    /// The outage that keeps this process from writing. One failed renewal does not: the permit outlives it.
+    fn cut(&self) -> Option<Outage> {
+        if self.permit.is_valid() { None } else { self.outage.borrow().clone() }
+    }
+
+    /// Tells `changed` when an outage begins and when it is over.
+    async fn tell(mut outage: Receiver<Option<Outage>>, changed: Arc<Notify>) {
+        while outage.changed().await.is_ok() {
+            changed.notify_one();
+        }
+    }
 }
 
 /// A target in the cache; small, because there may be ten thousand.
@@ -78,6 +105,7 @@ impl KubeFleet {
         discovery: Arc<Discovery>,
         kinds: &[Kind],
         every: Duration,
+        standing: Standing,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let changed = Arc::new(Notify::new());
@@ -113,7 +141,8 @@ impl KubeFleet {
         let scalers = Scalers::watch(watch, &changed, tasks);
         let polled = Arc::new(Polled::new(read.clone(), discovery, Arc::clone(&changed)));
         tasks.spawn(Arc::clone(&polled).run(every));
-        Self { cluster: ClusterId::local(), policies, levers, workloads, scalers, polled, changed }
+        tasks.spawn(Standing::tell(standing.outage.clone(), Arc::clone(&changed)));
+        Self { cluster: ClusterId::local(), policies, levers, workloads, scalers, polled, standing, changed }
     }
 
     fn target(&self, target: &Target) -> TargetSeen {
@@ -175,6 +204,7 @@ impl FleetSource for KubeFleet {
         let watched = |t: &Target| self.workloads.contains_key(&Kind::of(t));
         self.polled.want(targets.keys().map(|(_, target)| target).filter(|t| !watched(t)));
         objects.targets = targets;
+        objects.outages.extend(self.standing.cut().map(|outage| (self.cluster.clone(), outage)));
         objects
     }
 }
