@@ -252,8 +252,12 @@ impl Listener for Reports {
         }
         self.metrics.queries(self.telemetry.traffic().queries());
         let start = Instant::now();
+        let writes = self.permit.is_valid();
         self.reporter.outage(objects.outages.get(&ClusterId::local()), &plan, &objects.policies);
-        self.reporter.report(plan, &objects.policies, &mind.memory, self.permit.is_valid());
+        if writes {
+            self.reporter.lever(objects.lever.as_ref(), plan.at);
+        }
+        self.reporter.report(plan, &objects.policies, &mind.memory, writes);
         self.metrics.step("report", start.elapsed());
     }
 }

@@ -23,6 +23,7 @@ pub const NAME: &str = "default";
     validation = Rule::new("self.metadata.name == 'default'")
         .message("there is one lever in a cluster: name it default"),
     printcolumn = r#"{"name":"Freeze","type":"boolean","jsonPath":".spec.freeze","description":"Whether automation is frozen"}"#,
+    printcolumn = r#"{"name":"Held","type":"string","jsonPath":".status.conditions[?(@.type=='Frozen')].status","description":"Whether the operator holds"}"#,
     printcolumn = r#"{"name":"Stop-Chaos","type":"boolean","jsonPath":".spec.stopChaos","description":"Whether chaos is stopped"}"#,
     printcolumn = r#"{"name":"Expires","type":"string","jsonPath":".spec.expiresAt","description":"When it lets go by itself"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".spec.reason","description":"Why"}"#,
@@ -53,7 +54,7 @@ pub struct SafetyLeverStatus {
     /// The generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Frozen, ChaosStopped.
+    /// Frozen: whether the operator holds, since when, and which process of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

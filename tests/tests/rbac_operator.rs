@@ -80,13 +80,10 @@ async fn the_operator_does_all_its_work_with_nothing_but_what_the_chart_gives_it
 
     // When a person pulls the lever, then it holds
     freeze(&client).await;
-    until("the freeze to be seen", SOON, || async {
-        let status = policies.get("checkout").await.map_err(text)?.status.unwrap_or_default();
-        let frozen = status.conditions.iter().any(|c| c.type_ == "ScalingActive" && c.reason == "Frozen");
-        if frozen { Ok(()) } else { Err(format!("{:?}", status.conditions)) }
-    })
-    .await
-    .unwrap();
+    until("the freeze to be seen", SOON, || held(&policies)).await.unwrap();
+
+    // And the lever says that it is honoured, and by whom
+    until("the lever to be answered", SOON, || answered(&client)).await.unwrap();
 
     // And in all of that the API server has refused it nothing
     let refused = operator.metric("loadline_api_calls_total", &["code=\"403\""]).await.unwrap();
@@ -135,6 +132,24 @@ async fn freeze(client: &Client) {
     .unwrap();
     let levers: Api<SafetyLever> = Api::all(client.clone());
     levers.create(&PostParams::default(), &lever).await.unwrap();
+}
+
+/// Whether the policy says that the lever holds it.
+async fn held(policies: &Api<ElasticPolicy>) -> Result<(), String> {
+    let status = policies.get("checkout").await.map_err(text)?.status.unwrap_or_default();
+    let frozen = status.conditions.iter().any(|c| c.type_ == "ScalingActive" && c.reason == "Frozen");
+    if frozen { Ok(()) } else { Err(format!("{:?}", status.conditions)) }
+}
+
+/// Whether the status of the lever says that this operator holds.
+async fn answered(client: &Client) -> Result<(), String> {
+    let lever = Api::<SafetyLever>::all(client.clone()).get("default").await.map_err(text)?;
+    let status = lever.status.unwrap_or_default();
+    let held = status.conditions.iter().any(|c| {
+        c.type_ == "Frozen" && c.status == "True" && c.reason == "Held" && c.message.contains("loadline-0")
+    });
+    let current = status.observed_generation == lever.metadata.generation;
+    if held && current { Ok(()) } else { Err(format!("{status:?}")) }
 }
 
 fn policy(namespace: &str) -> ElasticPolicy {

@@ -9,6 +9,7 @@
 
 mod aftermath;
 mod happenings;
+mod lever;
 pub mod metrics;
 pub mod status;
 mod view;
@@ -21,17 +22,18 @@ use std::{
 };
 
 use kube::ResourceExt as _;
-use loadline_crds::{ElasticPolicy, ElasticPolicyStatus};
+use loadline_crds::{ElasticPolicy, ElasticPolicyStatus, SafetyLever};
 use loadline_policies::{
     fleet::Outage,
     ids::PolicyKey,
     memory::Memory,
-    now::Mono,
+    now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan},
 };
 
 use self::{
     aftermath::Aftermath,
+    lever::LeverReport,
     metrics::Metrics,
     status::Urgency,
     writer::{Queue, StatusWrite, Written},
@@ -51,6 +53,7 @@ pub struct Reporter {
     instance: String,
     ledger: HashMap<PolicyKey, Entry>,
     aftermath: Aftermath,
+    lever: LeverReport,
 }
 
 /// What was last written about a policy.
@@ -67,7 +70,8 @@ impl Reporter {
     /// A reporter that has written nothing yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, queue: Arc<Queue>, view: View, instance: String) -> Self {
-        Self { metrics, queue, view, instance, ledger: HashMap::new(), aftermath: Aftermath::default() }
+        let (aftermath, lever) = (Aftermath::default(), LeverReport::default());
+        Self { metrics, queue, view, instance, ledger: HashMap::new(), aftermath, lever }
     }
 
     /// Reports a plan. Writes are queued only when `writes` (this process is the leader).
@@ -104,6 +108,14 @@ impl Reporter {
             if let Some(happening) = told.remove(&key_of(object)) {
                 self.tell(&happening, object, plan);
             }
+        }
+    }
+
+    /// Answers the lever, if there is one and its status does not say yet what is made of it at `now`. Only for a
+    /// process that may write.
+    pub fn lever(&mut self, lever: Option<&Arc<SafetyLever>>, now: Now) {
+        if let Some(answer) = lever.and_then(|lever| self.lever.due(lever, &self.instance, now)) {
+            self.queue.lever(answer);
         }
     }
 

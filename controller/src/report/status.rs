@@ -135,7 +135,7 @@ pub(super) fn cut(text: &str) -> String {
 }
 
 /// API servers keep whole seconds; a fraction would make every read differ from what was written.
-fn whole_seconds(at: Timestamp) -> Time {
+pub(super) fn whole_seconds(at: Timestamp) -> Time {
     Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 

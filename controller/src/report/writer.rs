@@ -11,7 +11,7 @@ use std::{
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use k8s_openapi::api::events::v1::Event;
 use kube::{Api, Client, api::PostParams};
-use loadline_crds::{ElasticPolicy, ElasticPolicyStatus};
+use loadline_crds::{ElasticPolicy, ElasticPolicyStatus, SafetyLever, safety_lever};
 use loadline_policies::ids::PolicyKey;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -59,12 +59,14 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    lever: Option<Box<SafetyLever>>,
     statuses: BTreeMap<PolicyKey, StatusWrite>,
     events: VecDeque<Event>,
 }
 
 /// One write that is taken from the queue.
 enum Job {
+    Lever(Box<SafetyLever>),
     Status(PolicyKey, Box<StatusWrite>),
     Event(Box<Event>),
 }
@@ -78,6 +80,12 @@ impl Queue {
     /// Queues a status; it replaces one that still waits.
     pub fn status(&self, key: PolicyKey, write: StatusWrite) {
         lock(&self.waiting).statuses.insert(key, write);
+        self.filled.notify_one();
+    }
+
+    /// Queues the lever with its new status; it replaces one that still waits.
+    pub fn lever(&self, lever: SafetyLever) {
+        lock(&self.waiting).lever = Some(Box::new(lever));
         self.filled.notify_one();
     }
 
@@ -111,6 +119,9 @@ impl Queue {
 
     fn take(&self) -> Option<Job> {
         let mut waiting = lock(&self.waiting);
+        if let Some(lever) = waiting.lever.take() {
+            return Some(Job::Lever(lever));
+        }
         if let Some((key, write)) = waiting.statuses.pop_first() {
             return Some(Job::Status(key, Box::new(write)));
         }
@@ -136,6 +147,7 @@ pub async fn run(queue: Arc<Queue>, client: Client, metrics: Arc<Metrics>, stop:
 
 async fn write(job: Job, client: Client, queue: Arc<Queue>, metrics: Arc<Metrics>) {
     match job {
+        Job::Lever(lever) => write_lever(*lever, client, &metrics).await,
         Job::Status(key, write) => {
             let written = write_status(&key, *write, client, &metrics).await;
             lock(&queue.results).push((key, written));
@@ -164,6 +176,25 @@ async fn write_status(key: &PolicyKey, write: StatusWrite, client: Client, metri
                 tracing::warn!(policy = %key, error = %failure, "status not written");
             }
             Written::Failed
+        }
+    }
+}
+
+async fn write_lever(mut lever: SafetyLever, client: Client, metrics: &Metrics) {
+    let api: Api<SafetyLever> = Api::all(client);
+    lever.metadata.managed_fields = None;
+    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match api.replace_status(safety_lever::NAME, &params, &lever).await {
+        Ok(_) => metrics.status_write("done"),
+        Err(error) => {
+            let failure = Failure::of(&error, "update", "safetylevers/status", &safety_lever::NAME);
+            metrics.status_write(failure.kind.label());
+            // Somebody pulled it or let it go meanwhile: the watch brings what it is now.
+            if failure.is_conflict() {
+                tracing::debug!(error = %failure, "status of the lever not written: the lever changed");
+            } else {
+                tracing::warn!(error = %failure, "status of the lever not written");
+            }
         }
     }
 }
