@@ -30,7 +30,7 @@ use crate::{
     admin::{self, Admin, AdminError},
     apply::KubeActuator,
     client::{ClientError, Clients},
-    config::{Config, DefaultMatch},
+    config::Config,
     lease::{Driver, LeaseError, LeaseName, Permit, Timing},
     observe::{
         kubernetes::{Discovery, Kind, KubeFleet, Standing, watch_owners},
@@ -195,10 +195,7 @@ fn ports(
     tasks: &mut JoinSet<()>,
 ) -> Ports<KubeFleet, Telemetry, KubeActuator> {
     let owners = SharedPodOwners::default();
-    // The pods of a large cluster are many: they are only watched for telemetry that knows nothing else.
-    if config.profiles.iter().any(|p| p.identity.default == DefaultMatch::Pod) {
-        watch_owners(&clients.watch, &owners, tasks);
-    }
+    watch_owners(&clients.watch, &owners, tasks);
     let discovery = Arc::new(Discovery::new(clients.read.clone(), Arc::clone(clock)));
     let kinds: Vec<Kind> = config
         .scale_targets

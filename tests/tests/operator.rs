@@ -281,3 +281,32 @@ async fn a_target_of_an_unknown_kind_is_a_condition_and_not_a_stop() {
     place.until_condition("settings", "Ready", "TargetNotScalable").await;
     place.until_condition("missing", "Ready", "TargetMissing").await;
 }
+
+#[tokio::test]
+async fn pods_are_watched_once_a_policy_needs_their_owners_and_not_before() {
+    // The watches of a process are for all policies: this needs an operator of its own.
+    let stage = Stage::set("owners").await;
+    let place = Place::new(&stage, "owners").await;
+    stage.cluster.deploy(&place.namespace, "web", 1, "10m").await.unwrap();
+    place.policy("apps/v1", "Deployment", "web", 2).await;
+    place.until_replicas("web", 2).await;
+    let watched =
+        || async { stage.operator.metric("loadline_api_calls_total", &["resource=\"pods\""]).await };
+    assert_eq!(watched().await.unwrap(), None, "otel-http names workloads");
+
+    // When one comes whose telemetry names nothing but pods, then they are.
+    stage.cluster.deploy(&place.namespace, "bare", 1, "10m").await.unwrap();
+    let spec = json!({
+        "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "bare" },
+        "bounds": { "min": 1, "max": 2 },
+        "load": { "profile": "otel-http-pods" },
+    });
+    let policy = ElasticPolicy::new("bare", serde_json::from_value(spec).unwrap());
+    stage.cluster.apply(&place.policies(), &policy).await.unwrap();
+    until("the watch of pods", SOON, || async {
+        let calls = watched().await.unwrap();
+        if calls > Some(0.0) { Ok(()) } else { Err(format!("{calls:?}")) }
+    })
+    .await
+    .unwrap();
+}

@@ -21,7 +21,8 @@ use tokio::task::JoinSet;
 use super::{store::Trouble, watch::trouble};
 use crate::observe::prometheus::pod_owners::{Owner, PodOwners, SharedPodOwners};
 
-/// Watches the metadata of pods and ReplicaSets into `owners`. Only needed when a profile identifies by pod.
+/// Watches the metadata of pods and ReplicaSets into `owners`, from the moment when a policy first needs them: the
+/// pods of a large cluster are many.
 pub fn watch_owners(client: &Client, owners: &SharedPodOwners, tasks: &mut JoinSet<()>) {
     let cluster = ClusterId::local();
     tasks.spawn(follow::<Pod>(client.clone(), cluster.clone(), owners.clone(), pod));
@@ -35,6 +36,8 @@ async fn follow<K>(client: Client, cluster: ClusterId, owners: SharedPodOwners, 
 where
     K: Resource<DynamicType = ()> + Clone + fmt::Debug + Send + Sync + 'static,
 {
+    owners.wanted().await;
+    tracing::info!(kind = %K::kind(&()), "watched from now on: a policy's telemetry tells pods and no workloads");
     let api: Api<PartialObjectMeta<K>> = Api::all(client);
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     // What is there, and what a new list has shown so far: an object that went away while the watch was

@@ -71,6 +71,9 @@ impl<'a> Group<'a> {
         if self.members.is_empty() {
             return Vec::new();
         }
+        if self.index.needs_owners() {
+            owners.want();
+        }
         let mut slots = Slots::new(self.index.len());
         let mut answers: FuturesUnordered<_> = self
             .queries()

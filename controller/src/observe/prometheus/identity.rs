@@ -128,6 +128,11 @@ impl<'p> Index<'p> {
         Some(())
     }
 
+    /// Whether any ask is found by the owners of pods.
+    pub(super) fn needs_owners(&self) -> bool {
+        self.shapes.iter().flatten().any(|step| matches!(step, Step::Owner { .. }))
+    }
+
     /// How an ask finds its series, and what stands there for it.
     fn locate(&mut self, ask: &LoadAsk) -> Result<(Vec<Step>, Vec<String>), String> {
         let profile = self.profile;

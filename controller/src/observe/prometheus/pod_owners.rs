@@ -5,7 +5,8 @@
 //! Pod shop/db-0             --> StatefulSet db
 //! ```
 //!
-//! The watch of a cluster's pods and ReplicaSets feeds it; only profiles that identify by pod ask it.
+//! The watch of a cluster's pods and ReplicaSets feeds it; only policies whose profile identifies by pod ask it, and
+//! until the first of them does, nothing is watched.
 
 use std::{
     collections::HashMap,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use loadline_policies::ids::ClusterId;
+use tokio::sync::watch;
 
 /// How many owners up the chain are followed: Pod, ReplicaSet, Deployment, and one custom kind above.
 const MAX_CHAIN: usize = 4;
@@ -95,19 +97,36 @@ impl PodOwners {
 
 /// The pods of all clusters, shared between the watches that feed it and the telemetry that asks it.
 #[derive(Debug, Clone, Default)]
-pub struct SharedPodOwners(Arc<RwLock<HashMap<ClusterId, PodOwners>>>);
+pub struct SharedPodOwners(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    clusters: RwLock<HashMap<ClusterId, PodOwners>>,
+    wanted: watch::Sender<bool>,
+}
 
 impl SharedPodOwners {
+    /// Says that somebody asks: from now on the watches run.
+    pub fn want(&self) {
+        self.0.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
+    }
+
+    /// Waits until somebody asks.
+    pub async fn wanted(&self) {
+        // The sender is in `self`, so it cannot be gone.
+        let _ = self.0.wanted.subscribe().wait_for(|wanted| *wanted).await;
+    }
+
     /// Changes what is known of one cluster.
     pub fn update(&self, cluster: &ClusterId, change: impl FnOnce(&mut PodOwners)) {
         // A writer that panicked left single entries old at worst; every entry is whole.
-        let mut clusters = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut clusters = self.0.clusters.write().unwrap_or_else(PoisonError::into_inner);
         change(clusters.entry(cluster.clone()).or_default());
     }
 
     /// Reads all clusters at one moment.
     pub fn read<R>(&self, read: impl FnOnce(&HashMap<ClusterId, PodOwners>) -> R) -> R {
-        read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        read(&self.0.clusters.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -140,6 +159,21 @@ mod tests {
         assert_eq!(owners.workload_of("shop", "unknown"), None);
         owners.pod_gone("bank", "checkout-7d9f-x2");
         assert_eq!(owners.workload_of("bank", "checkout-7d9f-x2"), None);
+    }
+
+    #[tokio::test]
+    async fn the_watches_wait_until_somebody_asks() {
+        let owners = SharedPodOwners::default();
+        let watching = tokio::spawn({
+            let owners = owners.clone();
+            async move { owners.wanted().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!watching.is_finished());
+        owners.want();
+        watching.await.unwrap();
+        // Who comes later need not wait.
+        owners.wanted().await;
     }
 
     #[test]
