@@ -4,7 +4,7 @@ use loadline_policies::policy::{ActivationSignal, Policy, Weights};
 
 use super::{
     complaint::{Complaint, Complaints},
-    profiles::{KnownProfiles, Matches},
+    profiles::{KnownProfiles, Matches, Named},
 };
 use crate::ports::SeriesSelector;
 
@@ -62,7 +62,6 @@ pub(crate) fn against_profile(
 fn selection(policy: &Policy, selector: &SeriesSelector, matches: &Matches, c: &mut Complaints) {
     let Matches::Only { labels, route, service, kinds } = matches else { return };
     let name = &policy.load.profile;
-    let fix = "remove match to find series as the profile does, or name a profile that can";
     match selector {
         SeriesSelector::Labels(wanted) => {
             for label in wanted.keys().filter(|label| !labels.contains(*label)) {
@@ -73,12 +72,8 @@ fn selection(policy: &Policy, selector: &SeriesSelector, matches: &Matches, c: &
                 );
             }
         }
-        SeriesSelector::Route(_) if !route => {
-            c.add::<()>("spec.load.match.route", format!("the profile {name:?} knows no routes"), fix);
-        }
-        SeriesSelector::Service(_) if !service => {
-            c.add::<()>("spec.load.match.service", format!("the profile {name:?} knows no services"), fix);
-        }
+        SeriesSelector::Route(route_name) => named("route", route_name, *route, name, c),
+        SeriesSelector::Service(service_name) => named("service", service_name, *service, name, c),
         SeriesSelector::Profile => {
             let kind = &*policy.target.kind;
             if let Some(kinds) = kinds
@@ -92,6 +87,29 @@ fn selection(policy: &Policy, selector: &SeriesSelector, matches: &Matches, c: &
                 );
             }
         }
-        SeriesSelector::Route(_) | SeriesSelector::Service(_) => {}
+    }
+}
+
+/// Whether the profile knows routes (or services), by names such as this.
+fn named(what: &str, value: &str, known: Named, profile: &str, c: &mut Complaints) {
+    let path = format!("spec.load.match.{what}");
+    match known {
+        Named::Unknown => c
+            .add::<()>(
+                path,
+                format!("the profile {profile:?} knows no {what}s"),
+                "remove match to find series as the profile does, or name a profile that can",
+            )
+            .unwrap_or_default(),
+        Named::InNamespace if value.contains('/') => {
+            let name = value.rsplit('/').next().unwrap_or(value);
+            c.add::<()>(
+                path,
+                format!("{value:?} is no name: the profile {profile:?} puts the policy's namespace to it"),
+                format!("write the name alone, for example {name}; a {what} of another namespace cannot be read"),
+            )
+            .unwrap_or_default();
+        }
+        Named::InNamespace | Named::AsInTheLabel => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::{DefaultMatch, Profile, Profiles, WorkloadPlaces};
+use crate::config::{DefaultMatch, Place, Profile, Profiles, WorkloadPlaces};
 
 /// The profiles that a policy may name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,13 +30,34 @@ pub enum Matches {
     Only {
         /// Labels that `match.labels` may name.
         labels: BTreeSet<String>,
-        /// Whether `match.route` works.
-        route: bool,
-        /// Whether `match.service` works.
-        service: bool,
+        /// What `match.route` may be.
+        route: Named,
+        /// What `match.service` may be.
+        service: Named,
         /// Kinds of workload that are found without `match`; `None` for every kind.
         kinds: Option<BTreeSet<String>>,
     },
+}
+
+/// What a policy may name a route or a service by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// Nothing: the profile knows none.
+    Unknown,
+    /// Any text that stands in the label.
+    AsInTheLabel,
+    /// The name of an object of the policy's namespace; the profile puts the namespace to it.
+    InNamespace,
+}
+
+impl Named {
+    fn of(place: Option<&Place>) -> Self {
+        match place {
+            None => Self::Unknown,
+            Some(place) if place.value.is_namespaced() => Self::InNamespace,
+            Some(_) => Self::AsInTheLabel,
+        }
+    }
 }
 
 impl KnownProfiles {
@@ -81,7 +102,8 @@ fn matches(profile: &Profile) -> Matches {
         }
         _ => None,
     };
-    Matches::Only { labels, route: identity.route.is_some(), service: identity.service.is_some(), kinds }
+    let (route, service) = (Named::of(identity.route.as_ref()), Named::of(identity.service.as_ref()));
+    Matches::Only { labels, route, service, kinds }
 }
 
 impl FromIterator<(String, ProfileFacts)> for KnownProfiles {

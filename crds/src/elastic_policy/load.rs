@@ -39,11 +39,11 @@ pub struct SeriesMatch {
     #[x_kube(validation = ("self.all(name, name.size() <= 63 && name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$'))",
         "this is no name of a label: write letters, digits and underscores as Prometheus does, for example http_route"))]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Series of this route, for a gateway's profile.
+    /// Series of this route, for a gateway's profile: its name without the namespace, which is the policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub route: Option<String>,
-    /// Series of this service.
+    /// Series of this service: its name without the namespace, which is the policy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub service: Option<String>,

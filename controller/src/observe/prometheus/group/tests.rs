@@ -1,7 +1,8 @@
 //! Recorded answers to grouped queries, and the reading or doubt that each makes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use loadline_crds::ElasticPolicy;
 use loadline_policies::{
     ids::Target,
     reading::{Coverage, Observed},
@@ -12,7 +13,8 @@ use super::*;
 use crate::{
     config::{Config, Profiles},
     observe::prometheus::{pod_owners::Owner, query::Part},
-    ports::SeriesSelector,
+    ports::{Objects, SeriesSelector},
+    translate::Translator,
 };
 
 /// When the recorded answers were evaluated, in seconds.
@@ -407,6 +409,43 @@ fn a_gateway_counts_once_however_many_rules_a_route_has() {
         .replicas(Part::Reporting, &[(&first, "1"), (&second, "1")])
         .replicas(Part::Expected, &[(&first, "1 2"), (&second, "1")]);
     assert_eq!(case.one().steady.unwrap().coverage, Coverage { reporting: 2, expected: 4 });
+}
+
+/// Each ready policy, with the labels that its exporters give the series of its workload, and with those of
+/// a neighbour.
+#[rstest]
+#[case::cautious("cautious-first-policy", "k8s_namespace_name=shop,k8s_deployment_name={}", "catalogue", "menu")]
+#[case::http("http-service", "k8s_namespace_name=shop,k8s_deployment_name={},http_route=/", "checkout", "menu")]
+#[case::grpc("grpc-service", "k8s_namespace_name=shop,k8s_deployment_name={},rpc_method=X", "inventory", "menu")]
+#[case::gateway("gateway", "envoy_cluster_name=httproute/shop/{}/rule/0", "reports", "menu")]
+#[case::queue("queue-consumer", "consumergroup={},topic=mails", "mailer", "menu")]
+#[case::cron("cron-peaks", "k8s_namespace_name=shop,k8s_deployment_name={}", "menu", "mailer")]
+fn every_policy_of_the_library_finds_its_series_and_no_others(
+    #[case] file: &str,
+    #[case] labels: &str,
+    #[case] own: &str,
+    #[case] neighbour: &str,
+) {
+    // given a ready policy, as it lies there
+    let path = format!("{}/../policies/library/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let object: ElasticPolicy = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let objects = Objects { policies: vec![Arc::new(object)], ..Objects::default() };
+    let mut ask = Translator::of(&objects).asks(&objects).remove(0);
+    ask.expected = [(ClusterId::local(), 1)].into();
+    // when both workloads have load
+    let row = |name: &str, rest: &str| format!("{}{rest}", labels.replace("{}", name));
+    let rows = |mine: &str, other: &str| [row(own, mine), row(neighbour, other)];
+    let (buckets, rates, times) = (rows(",le=+Inf 3", ",le=+Inf 50"), rows(" 3", " 50"), rows(" 999", " 990"));
+    let mut case = Case::new(&[ask]);
+    for part in [Part::Requests, Part::Endpoints, Part::Backlog] {
+        case = case.answer(part, &rates.each_ref().map(String::as_str));
+    }
+    let case = case
+        .answer(Part::Histogram, &buckets.each_ref().map(String::as_str))
+        .answer(Part::Newest, &times.each_ref().map(String::as_str));
+    // then it reads its own
+    let steady = case.one().steady.unwrap();
+    assert!((steady.value.requests - 3.0).abs() < 1e-9, "{steady:?}");
 }
 
 #[rstest]
