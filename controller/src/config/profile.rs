@@ -1,6 +1,6 @@
 //! A profile: how one kind of telemetry is read, and which workload a series belongs to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     error::Complaints,
@@ -66,6 +66,9 @@ pub struct Identity {
     /// The label with the workload's namespace. Absent where the telemetry does not know it, or where the
     /// places below hold it.
     pub namespace: Option<String>,
+    /// The telemetry knows no namespaces (a queue's broker), and whoever may write this configuration lets the
+    /// policies of every namespace read the series of all.
+    pub any_namespace: bool,
     /// Where the workload's name stands.
     pub workload: Option<WorkloadPlaces>,
     /// The label with the pod's name, which the operator's index maps to the pod's owner.
@@ -138,14 +141,17 @@ impl Profile {
         }
     }
 
-    /// Whether `load.match.labels` may name this label.
+    /// Labels that `load.match.labels` may name; `None` where none may, because nothing would keep a policy to
+    /// the series of its own namespace.
     #[must_use]
-    pub fn groups_by(&self, label: &str) -> bool {
+    pub fn match_labels(&self) -> Option<BTreeSet<&str>> {
         let id = &self.identity;
+        if id.namespace.is_none() && !id.any_namespace {
+            return None;
+        }
         let places = id.workload.iter().flat_map(WorkloadPlaces::all).chain(&id.route).chain(&id.service);
-        id.labels.iter().any(|l| l == label)
-            || id.namespace.as_deref() == Some(label)
-            || places.into_iter().any(|p| p.label == label)
+        let labels = id.labels.iter().chain(&id.namespace).chain(places.map(|place| &place.label));
+        Some(labels.map(String::as_str).collect())
     }
 
     pub(super) fn resolve(raw: RawProfile, field: &str, complaints: &mut Complaints) -> Self {
@@ -242,6 +248,17 @@ fn resolve_identity(raw: RawIdentity, field: &str, complaints: &mut Complaints) 
     let workload = raw.workload.and_then(|w| resolve_workload(w, &at("workload"), complaints));
     let route = raw.route.map(|p| Place::resolve(p, &at("route"), complaints));
     let service = raw.service.map(|p| Place::resolve(p, &at("service"), complaints));
+    let apart = {
+        let mut places = workload.iter().flat_map(WorkloadPlaces::all).chain(&route).chain(&service);
+        raw.namespace.is_some() || places.all(|place| place.value.is_namespaced())
+    };
+    if !apart && !raw.any_namespace {
+        complaints.add(
+            at("namespace"),
+            "nothing tells namespaces apart, so a policy could read another namespace's load".into(),
+            "name the label with the namespace, put {namespace} into `value`, or say `anyNamespace: true`",
+        );
+    }
     let (name, there) = match default {
         DefaultMatch::Workload => ("workload", workload.is_some()),
         DefaultMatch::Pod => ("pod", raw.pod.is_some() && raw.namespace.is_some()),
@@ -258,6 +275,7 @@ fn resolve_identity(raw: RawIdentity, field: &str, complaints: &mut Complaints) 
     Identity {
         default,
         namespace: raw.namespace,
+        any_namespace: raw.any_namespace,
         workload,
         replica: raw.replica.or_else(|| raw.pod.clone()).unwrap_or_else(|| "instance".to_owned()),
         pod: raw.pod,

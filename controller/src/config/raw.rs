@@ -193,6 +193,8 @@ pub(super) struct RawSeries {
 pub(super) struct RawIdentity {
     pub(super) default: RawDefaultMatch,
     pub(super) namespace: Option<String>,
+    #[serde(default)]
+    pub(super) any_namespace: bool,
     pub(super) workload: Option<RawWorkload>,
     pub(super) pod: Option<String>,
     pub(super) route: Option<RawPlace>,

@@ -61,6 +61,18 @@ fn every_built_in_profile_is_valid_and_says_what_it_is() {
 }
 
 #[test]
+fn only_queues_are_read_across_namespaces() {
+    let profiles = Config::default().profiles;
+    let any: Vec<&str> =
+        profiles.iter().filter(|p| p.identity.any_namespace).map(|p| p.name.as_str()).collect();
+    assert_eq!(any, ["queue-kafka", "queue-rabbitmq", "queue-redis-streams"]);
+    for profile in profiles.iter().filter(|p| !p.identity.any_namespace) {
+        let by_label = profile.match_labels().is_some();
+        assert_eq!(by_label, profile.identity.namespace.is_some(), "{}", profile.name);
+    }
+}
+
+#[test]
 fn a_whole_configuration_is_read() {
     let config = Config::parse(
         r"

@@ -63,15 +63,27 @@ fn selection(policy: &Policy, selector: &SeriesSelector, matches: &Matches, c: &
     let Matches::Only { labels, route, service, kinds } = matches else { return };
     let name = &policy.load.profile;
     match selector {
-        SeriesSelector::Labels(wanted) => {
-            for label in wanted.keys().filter(|label| !labels.contains(*label)) {
-                c.add::<()>(
-                    format!("spec.load.match.labels[{label}]"),
-                    format!("the profile {name:?} does not group by this label"),
-                    format!("use one of these: {}", labels.iter().cloned().collect::<Vec<_>>().join(", ")),
-                );
+        SeriesSelector::Labels(wanted) => match labels {
+            None => c
+                .add::<()>(
+                    "spec.load.match.labels",
+                    format!("the profile {name:?} has no label with the namespace, so these could be another's series"),
+                    "name the route or service instead, or remove match",
+                )
+                .unwrap_or_default(),
+            Some(labels) => {
+                for label in wanted.keys().filter(|label| !labels.contains(*label)) {
+                    c.add::<()>(
+                        format!("spec.load.match.labels[{label}]"),
+                        format!("the profile {name:?} does not group by this label"),
+                        format!(
+                            "use one of these: {}",
+                            labels.iter().cloned().collect::<Vec<_>>().join(", ")
+                        ),
+                    );
+                }
             }
-        }
+        },
         SeriesSelector::Route(route_name) => named("route", route_name, *route, name, c),
         SeriesSelector::Service(service_name) => named("service", service_name, *service, name, c),
         SeriesSelector::Profile => {

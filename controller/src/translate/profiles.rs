@@ -28,8 +28,8 @@ pub enum Matches {
     Anything,
     /// In these ways.
     Only {
-        /// Labels that `match.labels` may name.
-        labels: BTreeSet<String>,
+        /// Labels that `match.labels` may name; `None` where they could be those of another namespace.
+        labels: Option<BTreeSet<String>>,
         /// What `match.route` may be.
         route: Named,
         /// What `match.service` may be.
@@ -93,9 +93,7 @@ impl KnownProfiles {
 
 fn matches(profile: &Profile) -> Matches {
     let identity = &profile.identity;
-    let places = identity.workload.iter().flat_map(WorkloadPlaces::all);
-    let places = places.chain(&identity.route).chain(&identity.service).map(|place| &place.label);
-    let labels = identity.labels.iter().chain(&identity.namespace).chain(places).cloned().collect();
+    let labels = profile.match_labels().map(|labels| labels.into_iter().map(ToOwned::to_owned).collect());
     let kinds = match (identity.default, &identity.workload) {
         (DefaultMatch::Workload, Some(WorkloadPlaces::ByKind(kinds))) => {
             Some(kinds.keys().cloned().collect())

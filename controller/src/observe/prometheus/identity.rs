@@ -8,7 +8,11 @@
 //! Asks that find their series in the same way share a shape, so a row is looked up once for each shape (one
 //! or two in practice), never once for each ask.
 
-use std::{borrow::Cow, collections::HashMap, fmt::Write};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+};
 
 use loadline_policies::ids::ClusterId;
 
@@ -157,21 +161,30 @@ impl<'p> Index<'p> {
                 Ok(self.place(place, |column| Step::Workload(column, kind.to_owned()), namespace, name))
             }
             (SeriesSelector::Profile, DefaultMatch::Pod) => self.pods(ask),
-            (SeriesSelector::Labels(labels), _) => {
-                let (mut steps, mut parts) = self.namespace(namespace);
-                for (label, value) in labels {
-                    if !profile.groups_by(label) {
-                        return Err(format!(
-                            "profile {} does not group by the label {label}; add it to its identity.labels",
-                            profile.name
-                        ));
-                    }
-                    steps.push(Step::Label(self.column(label)));
-                    parts.push(value.clone());
-                }
-                Ok((steps, parts))
-            }
+            (SeriesSelector::Labels(labels), _) => self.labels(namespace, labels),
         }
+    }
+
+    fn labels(
+        &mut self,
+        namespace: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(Vec<Step>, Vec<String>), String> {
+        let profile = &self.profile.name;
+        let known = self.profile.match_labels().ok_or_else(|| {
+            format!("profile {profile} has no label with the namespace: its labels could be another's; use match.route or match.service")
+        })?;
+        let (mut steps, mut parts) = self.namespace(namespace);
+        for (label, value) in labels {
+            if !known.contains(label.as_str()) {
+                return Err(format!(
+                    "profile {profile} does not group by the label {label}; add it to its identity.labels"
+                ));
+            }
+            steps.push(Step::Label(self.column(label)));
+            parts.push(value.clone());
+        }
+        Ok((steps, parts))
     }
 
     fn place(
@@ -198,7 +211,8 @@ impl<'p> Index<'p> {
         Ok((steps, parts))
     }
 
-    /// The namespace is part of every key where the telemetry knows it: no policy reads another's.
+    /// The namespace is part of every key: as a label of its own, or inside of the value of a place. Only a
+    /// profile of `anyNamespace` has neither.
     fn namespace(&mut self, namespace: &str) -> (Vec<Step>, Vec<String>) {
         match &self.profile.identity.namespace {
             Some(label) => (vec![Step::Label(self.column(label))], vec![namespace.to_owned()]),

@@ -455,6 +455,11 @@ fn every_policy_of_the_library_finds_its_series_and_no_others(
     SeriesSelector::Labels([("password".to_owned(), "x".to_owned())].into()),
     "does not group by the label password"
 )]
+#[case::by_a_label_that_holds_the_namespace_inside(
+    "envoy",
+    SeriesSelector::Labels([("envoy_cluster_name".to_owned(), "httproute/bank/pay/rule/0".to_owned())].into()),
+    "has no label with the namespace"
+)]
 fn a_match_that_the_profile_does_not_know_says_what_to_mend(
     #[case] profile: &str,
     #[case] selector: SeriesSelector,
