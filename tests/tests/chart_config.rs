@@ -18,6 +18,7 @@ async fn the_operator_reads_what_the_chart_renders_by_default() {
     // The chart repeats some defaults so that a person sees them: they are the operator's own.
     let own = Config::default();
     assert_eq!(config.sync, own.sync);
+    assert_eq!(config.cluster, own.cluster);
     assert_eq!(config.triggers, own.triggers);
     assert_eq!(config.status, own.status);
     assert_eq!(config.scale_targets, own.scale_targets);
@@ -27,6 +28,7 @@ async fn the_operator_reads_what_the_chart_renders_by_default() {
 async fn every_field_that_the_schema_knows_is_one_that_the_operator_reads() {
     let full = json!({
         "sync": "10s",
+        "cluster": "prod-eu",
         "sources": [
             {
                 "name": "global", "url": "https://thanos.example.com", "clusterLabel": "cluster",

@@ -28,6 +28,9 @@ use error::Complaints;
 pub struct Config {
     /// Time between two ticks, when nothing calls for one earlier.
     pub sync: Duration,
+    /// What telemetry calls the cluster that the operator runs in: the value of `clusterLabel` there, or the
+    /// `cluster` of its source.
+    pub cluster: String,
     /// Where load and triggers are read.
     pub sources: Vec<Source>,
     /// How kinds of telemetry are read, by name: the built-in ones and the user's.
@@ -107,17 +110,20 @@ impl Default for Config {
 }
 
 fn resolve(raw: raw::RawConfig, complaints: &mut Complaints) -> Config {
-    let raw::RawConfig { sync, sources, profiles, scale_targets, triggers, status } = raw;
+    let raw::RawConfig { sync, cluster, sources, profiles, scale_targets, triggers, status } = raw;
     if sync.0 < Duration::from_secs(1) {
         complaints.add("sync", format!("{sync} is too short"), "write at least 1s");
     }
-    let sources = source::resolve(sources, complaints);
+    if cluster.is_empty() {
+        complaints.add("cluster", "it is empty".into(), "write what your telemetry calls this cluster, or leave it out");
+    }
+    let sources = source::resolve(sources, &cluster, complaints);
     let profiles = Profiles::resolve(profiles, complaints);
     let triggers = resolve_triggers(triggers, &sources, complaints);
     let scale_targets =
         scale_targets.into_iter().map(|t| TargetKind { api_version: t.api_version, kind: t.kind }).collect();
     let status = StatusWrites { min_interval: status.min_interval.0 };
-    Config { sync: sync.0, sources, profiles, scale_targets, triggers, status }
+    Config { sync: sync.0, cluster, sources, profiles, scale_targets, triggers, status }
 }
 
 fn resolve_triggers(raw: raw::RawTriggers, sources: &[Source], complaints: &mut Complaints) -> TriggerBudget {

@@ -3,12 +3,14 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use loadline_crds::ApiDuration;
+use loadline_policies::ids::ClusterId;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct RawConfig {
     pub(super) sync: ApiDuration,
+    pub(super) cluster: String,
     pub(super) sources: Vec<RawSource>,
     /// As YAML values: an entry may override single fields of a built-in profile.
     pub(super) profiles: Vec<serde_yaml::Value>,
@@ -22,6 +24,7 @@ impl Default for RawConfig {
         let apps = |kind: &str| RawTargetKind { api_version: "apps/v1".to_owned(), kind: kind.to_owned() };
         Self {
             sync: ApiDuration::secs(5),
+            cluster: ClusterId::local().as_str().to_owned(),
             sources: Vec::new(),
             profiles: Vec::new(),
             scale_targets: vec![apps("Deployment"), apps("StatefulSet")],

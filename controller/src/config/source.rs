@@ -46,8 +46,13 @@ pub struct Source {
 pub enum Reach {
     /// One.
     Cluster(ClusterId),
-    /// Many, told apart by this label.
-    Label(String),
+    /// Many, told apart by a label.
+    Label {
+        /// The label.
+        label: String,
+        /// Its value for the cluster that the operator runs in.
+        home: String,
+    },
 }
 
 /// A certificate and its key, as PEM files.
@@ -112,11 +117,12 @@ impl Windows {
     }
 }
 
-pub(super) fn resolve(raw: Vec<RawSource>, complaints: &mut Complaints) -> Vec<Source> {
+/// `home` is what telemetry calls the cluster that the operator runs in.
+pub(super) fn resolve(raw: Vec<RawSource>, home: &str, complaints: &mut Complaints) -> Vec<Source> {
     let sources: Vec<Source> = raw
         .into_iter()
         .enumerate()
-        .filter_map(|(i, source)| resolve_one(source, &format!("sources[{i}]"), complaints))
+        .filter_map(|(i, source)| resolve_one(source, home, &format!("sources[{i}]"), complaints))
         .collect();
     let (mut names, mut clusters, mut labels) = (BTreeSet::new(), BTreeSet::new(), 0);
     for source in &sources {
@@ -130,7 +136,7 @@ pub(super) fn resolve(raw: Vec<RawSource>, complaints: &mut Complaints) -> Vec<S
                 "keep one of them: each cluster is read from one source",
             ),
             Reach::Cluster(_) => {}
-            Reach::Label(_) => labels += 1,
+            Reach::Label { .. } => labels += 1,
         }
     }
     if labels > 1 {
@@ -143,9 +149,9 @@ pub(super) fn resolve(raw: Vec<RawSource>, complaints: &mut Complaints) -> Vec<S
     sources
 }
 
-fn resolve_one(raw: RawSource, field: &str, complaints: &mut Complaints) -> Option<Source> {
+fn resolve_one(raw: RawSource, home: &str, field: &str, complaints: &mut Complaints) -> Option<Source> {
     let url = resolve_url(&raw.url, field, complaints);
-    let reach = resolve_reach(&raw, field, complaints);
+    let reach = resolve_reach(&raw, home, field, complaints);
     let auth = resolve_auth(&raw, field, complaints);
     let headers = resolve_headers(&raw, field, complaints);
     let windows = resolve_windows(&raw.windows, raw.scrape_interval.0, field, complaints);
@@ -203,13 +209,14 @@ fn resolve_url(text: &str, field: &str, complaints: &mut Complaints) -> Option<U
     None
 }
 
-fn resolve_reach(raw: &RawSource, field: &str, complaints: &mut Complaints) -> Reach {
+fn resolve_reach(raw: &RawSource, home: &str, field: &str, complaints: &mut Complaints) -> Reach {
+    let named = |cluster: &str| if cluster == home { ClusterId::local() } else { ClusterId::new(cluster) };
     match (&raw.cluster, &raw.cluster_label) {
         (None, None) => Reach::Cluster(ClusterId::local()),
-        (Some(cluster), None) => Reach::Cluster(ClusterId::new(cluster)),
+        (Some(cluster), None) => Reach::Cluster(named(cluster)),
         (None, Some(label)) => {
             check_label(label, &format!("{field}.clusterLabel"), complaints);
-            Reach::Label(label.clone())
+            Reach::Label { label: label.clone(), home: home.to_owned() }
         }
         (Some(cluster), Some(_)) => {
             complaints.add(
@@ -217,7 +224,7 @@ fn resolve_reach(raw: &RawSource, field: &str, complaints: &mut Complaints) -> R
                 "both `cluster` and `clusterLabel` are set".into(),
                 "keep `cluster` for a source of one cluster, `clusterLabel` for a global one",
             );
-            Reach::Cluster(ClusterId::new(cluster))
+            Reach::Cluster(named(cluster))
         }
     }
 }

@@ -77,6 +77,7 @@ fn a_whole_configuration_is_read() {
     let config = Config::parse(
         r"
 sync: 2s
+cluster: prod-eu
 sources:
 - name: main
   url: https://prometheus.monitoring:9090/prefix
@@ -95,12 +96,24 @@ triggers: {namespaceLabel: k8s_namespace_name, source: edge}
     )
     .unwrap();
     let [main, edge] = config.sources.as_slice() else { panic!("{:?}", config.sources) };
-    assert_eq!(main.reach, Reach::Label("cluster".into()));
+    assert_eq!(main.reach, Reach::Label { label: "cluster".into(), home: "prod-eu".into() });
     assert_eq!(main.windows.steady, Duration::from_mins(1));
     assert_eq!(main.windows.burst, Some(Duration::from_secs(15)));
     assert_eq!(edge.reach, Reach::Cluster(ClusterId::new("edge")));
     assert_eq!(edge.windows.burst, Some(Duration::from_secs(45)));
     assert_eq!(config.triggers.source.as_deref(), Some("edge"));
+}
+
+#[test]
+fn a_source_may_call_the_operators_own_cluster_by_its_name() {
+    let reach = |text: &str| Config::parse(text).unwrap().sources.remove(0).reach;
+    let home = Reach::Cluster(ClusterId::local());
+    assert_eq!(reach("cluster: prod-eu\nsources: [{name: a, url: 'http://a', cluster: prod-eu}]"), home);
+    assert_eq!(reach("cluster: prod-eu\nsources: [{name: a, url: 'http://a'}]"), home);
+    assert_eq!(
+        reach("sources: [{name: a, url: 'http://a', cluster: prod-eu}]"),
+        Reach::Cluster(ClusterId::new("prod-eu"))
+    );
 }
 
 #[test]
@@ -113,6 +126,7 @@ fn a_slow_scrape_widens_the_windows() {
 fn every_mistake_of_a_source_is_told_at_once() {
     let text = r"
 sync: 0s
+cluster: ''
 sources:
 - name: a
   url: prometheus:9090

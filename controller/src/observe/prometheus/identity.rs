@@ -32,12 +32,40 @@ pub(super) type Owners = HashMap<ClusterId, PodOwners>;
 #[derive(Debug)]
 pub(super) struct Index<'p> {
     profile: &'p Profile,
-    /// The one cluster of the source, or the column of the label that tells clusters apart.
-    cluster: Result<ClusterId, usize>,
+    cluster: Where<'p>,
     /// Labels to group by.
     pub(super) by: Vec<String>,
     shapes: Vec<Vec<Step>>,
     slots: HashMap<String, usize>,
+}
+
+/// Which cluster a row is of.
+#[derive(Debug)]
+enum Where<'p> {
+    /// The one cluster of the source.
+    One(ClusterId),
+    /// The one that this column names.
+    Column {
+        column: usize,
+        /// What the column says for the operator's own cluster.
+        home: &'p str,
+        /// What that is called here.
+        local: ClusterId,
+    },
+}
+
+impl Where<'_> {
+    /// `None` for a foreign cluster that telemetry calls by the name that the operator's own has here.
+    fn of<'r>(&'r self, cell: &impl Fn(usize) -> &'r str) -> Option<&'r str> {
+        match self {
+            Self::One(id) => Some(id.as_str()),
+            Self::Column { column, home, local } => match cell(*column) {
+                name if name == *home => Some(local.as_str()),
+                name if name == local.as_str() => None,
+                name => Some(name),
+            },
+        }
+    }
 }
 
 /// One part of a key, made of a row.
@@ -57,13 +85,13 @@ enum Step {
 }
 
 impl<'p> Index<'p> {
-    pub(super) fn new(profile: &'p Profile, source: &Source) -> Self {
+    pub(super) fn new(profile: &'p Profile, source: &'p Source) -> Self {
         let mut by = Vec::new();
         let cluster = match &source.reach {
-            Reach::Cluster(id) => Ok(id.clone()),
-            Reach::Label(label) => {
+            Reach::Cluster(id) => Where::One(id.clone()),
+            Reach::Label { label, home } => {
                 by.push(label.clone());
-                Err(0)
+                Where::Column { column: 0, home, local: ClusterId::local() }
             }
         };
         Self { profile, cluster, by, shapes: Vec::new(), slots: HashMap::new() }
@@ -92,10 +120,7 @@ impl<'p> Index<'p> {
     /// Calls `found` with the slot of each shape that a row belongs to.
     pub(super) fn slots_of(&self, row: &[Cow<'_, str>], owners: &Owners, mut found: impl FnMut(usize)) {
         let cell = |i: usize| row.get(i).map_or("", |c| &**c);
-        let cluster = match &self.cluster {
-            Ok(id) => id.as_str(),
-            Err(column) => cell(*column),
-        };
+        let Some(cluster) = self.cluster.of(&cell) else { return };
         for (i, shape) in self.shapes.iter().enumerate() {
             let mut key = start(i, cluster);
             let whole =

@@ -40,6 +40,8 @@ use crate::{
 /// Reads load and triggers from Prometheus-compatible sources.
 #[derive(Debug)]
 pub struct PrometheusTelemetry {
+    /// What telemetry calls the operator's own cluster.
+    home: String,
     profiles: Profiles,
     clients: Vec<Client>,
     triggers: Triggers,
@@ -55,7 +57,14 @@ impl PrometheusTelemetry {
         let clients: Vec<Client> =
             config.sources.iter().map(|s| Client::new(s.clone(), Arc::clone(&traffic))).collect();
         let triggers = Triggers::new(config.triggers.clone(), &config.sources);
-        Self { profiles: config.profiles.clone(), clients, triggers, owners, traffic }
+        Self {
+            home: config.cluster.clone(),
+            profiles: config.profiles.clone(),
+            clients,
+            triggers,
+            owners,
+            traffic,
+        }
     }
 
     /// What was sent since the start.
@@ -67,7 +76,7 @@ impl PrometheusTelemetry {
     /// The source of a cluster: the one that knows it alone, else the global one.
     fn source_of(&self, cluster: &ClusterId) -> Option<usize> {
         let own = |c: &Client| matches!(&c.source.reach, Reach::Cluster(id) if id == cluster);
-        let global = |c: &Client| matches!(c.source.reach, Reach::Label(_));
+        let global = |c: &Client| matches!(c.source.reach, Reach::Label { .. });
         self.clients.iter().position(own).or_else(|| self.clients.iter().position(global))
     }
 
@@ -86,6 +95,17 @@ impl PrometheusTelemetry {
         groups.into_iter().map(|by_profile| by_profile.into_values().collect()).collect()
     }
 
+    fn no_source(&self, cluster: &ClusterId) -> String {
+        if *cluster == ClusterId::local() {
+            return format!(
+                "no source knows the operator's own cluster, which `cluster` says is called {}; \
+                 write that as the `cluster` of a source, or mend `cluster`",
+                self.home
+            );
+        }
+        format!("no source knows the cluster {cluster}; add one to `sources`")
+    }
+
     fn join<'a>(
         &'a self,
         groups: &mut [BTreeMap<&'a str, Group<'a>>],
@@ -97,7 +117,7 @@ impl PrometheusTelemetry {
             let names = self.profiles.names().collect::<Vec<_>>().join(", ");
             format!("there is no profile {}; known are {names}", ask.profile)
         })?;
-        let no_source = || format!("no source knows the cluster {cluster}; add one to `sources`");
+        let no_source = || self.no_source(cluster);
         let source = self.source_of(cluster).ok_or_else(no_source)?;
         let (Some(client), Some(by_profile)) = (self.clients.get(source), groups.get_mut(source)) else {
             return Err(no_source());

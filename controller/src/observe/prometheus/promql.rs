@@ -1,6 +1,6 @@
-//! A policy's own PromQL: checked, and kept inside the policy's namespace.
+//! A policy's own PromQL: checked, and kept inside the policy's namespace and cluster.
 //!
-//! The query is parsed, the namespace is put into every selector of the tree, and the tree is printed and
+//! The query is parsed, the namespace (and the cluster, at a source of several) is put into every selector of the tree, and the tree is printed and
 //! parsed again: what is sent is what was checked, not the user's text.
 
 use std::iter;
@@ -49,12 +49,12 @@ pub enum PromqlError {
     MetricByPattern(String),
     /// `{a="b" or c="d"}`, which only `VictoriaMetrics` knows.
     OrMatchers,
-    /// A matcher that excludes the policy's own namespace.
-    ForeignNamespace {
+    /// A matcher that excludes what the policy may read.
+    Foreign {
         /// The matcher.
         matcher: String,
-        /// The policy's namespace.
-        namespace: String,
+        /// The label and its one allowed value.
+        own: String,
     },
     /// A function that reads series that no selector names.
     HiddenSelector(String),
@@ -75,9 +75,9 @@ impl PromqlError {
             Self::NotANumber(what) => format!("the query gives {what}, not one number"),
             Self::MetricByPattern(matcher) => format!("the matcher {matcher} chooses metrics by pattern"),
             Self::OrMatchers => "`or` inside of a selector is not PromQL".to_owned(),
-            Self::ForeignNamespace { matcher, namespace } => format!(
-                "the matcher {matcher} excludes the policy's namespace {namespace:?}, the only one it may read"
-            ),
+            Self::Foreign { matcher, own } => {
+                format!("the matcher {matcher} excludes {own}, which is all that the policy may read")
+            }
             Self::HiddenSelector(function) => {
                 format!("the function {function} reads series that the query does not name, in any namespace")
             }
@@ -94,7 +94,7 @@ impl PromqlError {
             Self::NotANumber(_) => "put it into a function, for example sum(rate(…[1m]))",
             Self::MetricByPattern(_) => "name the metric",
             Self::OrMatchers => "write two selectors joined by `or`",
-            Self::ForeignNamespace { .. } => "leave the matcher out: the namespace is put in by itself",
+            Self::Foreign { .. } => "leave the matcher out: the right one is put in by itself",
             Self::HiddenSelector(_) => "join the info metric by `* on (…) group_left (…)`",
             Self::NotPrintable => "use metric and label names of letters, digits and _",
         }
@@ -115,12 +115,12 @@ pub fn check(query: &str) -> Result<(), PromqlError> {
     printed(&expr).map(drop)
 }
 
-/// The query with `label="namespace"` in every selector.
+/// The query with these labels, each at this value, in every selector.
 ///
 /// # Errors
-/// As [`check`], and [`PromqlError::ForeignNamespace`].
-pub fn enforce(query: &str, label: &str, namespace: &str) -> Result<String, PromqlError> {
-    printed(&enforced(query, label, namespace)?)
+/// As [`check`], and [`PromqlError::Foreign`].
+pub fn enforce(query: &str, own: &[(&str, &str)]) -> Result<String, PromqlError> {
+    printed(&enforced(query, own)?)
 }
 
 /// The query of a trigger: its enforced PromQL, and the times of the samples that it reads.
@@ -132,8 +132,8 @@ pub fn enforce(query: &str, label: &str, namespace: &str) -> Result<String, Prom
 ///
 /// # Errors
 /// As [`enforce`].
-pub fn trigger(query: &str, label: &str, namespace: &str) -> Result<TriggerQuery, PromqlError> {
-    let mut expr = enforced(query, label, namespace)?;
+pub fn trigger(query: &str, own: &[(&str, &str)]) -> Result<TriggerQuery, PromqlError> {
+    let mut expr = enforced(query, own)?;
     let kind = number(&expr)?;
     let text = printed(&expr)?;
     let value = if kind == ValueType::Scalar { format!("vector({text})") } else { text };
@@ -155,25 +155,29 @@ fn tagged(expr: &str, tag: &str) -> String {
     format!(r#"label_replace({expr}, "{PART}", "{tag}", "", "")"#)
 }
 
-fn enforced(query: &str, label: &str, namespace: &str) -> Result<Expr, PromqlError> {
+fn enforced(query: &str, own: &[(&str, &str)]) -> Result<Expr, PromqlError> {
     let mut expr = parse(query)?;
     selectors(&mut expr, &mut |selector| {
         check_selector(selector)?;
-        let matchers = &mut selector.matchers.matchers;
-        if let Some(foreign) = matchers.iter().find(|m| m.name == label && !m.is_match(namespace)) {
-            return Err(PromqlError::ForeignNamespace {
-                matcher: foreign.to_string(),
-                namespace: namespace.to_owned(),
-            });
+        for (label, value) in own {
+            restrict(&mut selector.matchers.matchers, label, value)?;
         }
-        // What is left matches the namespace: the enforced matcher says the same and more.
-        matchers.retain(|m| m.name != label);
-        matchers.push(Matcher::new(MatchOp::Equal, label, namespace));
         sort(selector);
         Ok(())
     })?;
     number(&expr)?;
     Ok(expr)
+}
+
+fn restrict(matchers: &mut Vec<Matcher>, label: &str, value: &str) -> Result<(), PromqlError> {
+    let own = Matcher::new(MatchOp::Equal, label, value);
+    if let Some(foreign) = matchers.iter().find(|m| m.name == label && !m.is_match(value)) {
+        return Err(PromqlError::Foreign { matcher: foreign.to_string(), own: own.to_string() });
+    }
+    // What is left matches the value: the enforced matcher says the same and more.
+    matchers.retain(|m| m.name != label);
+    matchers.push(own);
+    Ok(())
 }
 
 fn parse(query: &str) -> Result<Expr, PromqlError> {

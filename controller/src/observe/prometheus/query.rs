@@ -206,8 +206,8 @@ impl Builder<'_> {
 
     fn fill(&self, expr: &str, window: Duration) -> String {
         let cluster = match &self.source.reach {
-            crate::config::Reach::Label(label) => label.as_str(),
-            crate::config::Reach::Cluster(_) => "",
+            Reach::Label { label, .. } => label.as_str(),
+            Reach::Cluster(_) => "",
         };
         fill(expr, &self.grouping(&[]), &duration(window), cluster)
     }

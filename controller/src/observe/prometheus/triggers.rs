@@ -13,7 +13,7 @@ use std::{
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
 use loadline_policies::{
-    ids::PolicyKey,
+    ids::{ClusterId, PolicyKey},
     reading::{Doubt, Observed, Reading, finite},
 };
 use tokio::time::Instant;
@@ -49,6 +49,8 @@ pub(super) struct Triggers {
     budget: TriggerBudget,
     /// Which of the sources answers.
     source: Option<usize>,
+    /// The label of the cluster and its value for the own one, where the source knows several.
+    cluster: Option<(String, String)>,
     /// Queries are parsed once, not at every sync.
     prepared: Mutex<Prepared>,
     /// Who is asked first: another one at each sync, so that a slow source starves nobody for long.
@@ -58,13 +60,19 @@ pub(super) struct Triggers {
 impl Triggers {
     pub(super) fn new(budget: TriggerBudget, sources: &[Source]) -> Self {
         let named = |s: &Source| budget.source.as_deref() == Some(s.name.as_str());
-        let global = |s: &Source| matches!(s.reach, Reach::Label(_));
+        let global = |s: &Source| matches!(s.reach, Reach::Label { .. });
+        let home = |s: &Source| s.reach == Reach::Cluster(ClusterId::local());
         let source = sources
             .iter()
             .position(named)
             .or_else(|| sources.iter().position(global))
+            .or_else(|| sources.iter().position(home))
             .or_else(|| (!sources.is_empty()).then_some(0));
-        Self { budget, source, prepared: Mutex::default(), turn: AtomicUsize::default() }
+        let cluster = source.and_then(|i| match &sources.get(i)?.reach {
+            Reach::Label { label, home } => Some((label.clone(), home.clone())),
+            Reach::Cluster(_) => None,
+        });
+        Self { budget, source, cluster, prepared: Mutex::default(), turn: AtomicUsize::default() }
     }
 
     /// Asks all triggers of all asks.
@@ -114,7 +122,7 @@ impl Triggers {
             .await
     }
 
-    /// Puts namespaces into queries; whatever is refused or over budget is answered here.
+    /// Puts namespace and cluster into queries; whatever is refused or over budget is answered here.
     fn prepare(&self, asks: &[LoadAsk]) -> (Answers, Vec<(Key, Query)>) {
         let mut answers = HashMap::new();
         let mut queries = Vec::new();
@@ -164,8 +172,9 @@ impl Triggers {
     }
 
     fn enforce(&self, query: &str, namespace: &str) -> Result<TriggerQuery, Doubt> {
-        promql::trigger(query, &self.budget.namespace_label, namespace)
-            .map_err(|e| Doubt::QueryRefused(answer::cut(&e.to_string())))
+        let mut own = vec![(self.budget.namespace_label.as_str(), namespace)];
+        own.extend(self.cluster.iter().map(|(label, home)| (label.as_str(), home.as_str())));
+        promql::trigger(query, &own).map_err(|e| Doubt::QueryRefused(answer::cut(&e.to_string())))
     }
 }
 

@@ -49,6 +49,8 @@ fn vector(series: &[&str]) -> Vec<u8> {
 /// A source, what is asked of it, and its answers by part.
 struct Case {
     source: &'static str,
+    /// Instead of one made of `source`.
+    config: Option<&'static str>,
     profiles: Profiles,
     asks: Vec<LoadAsk>,
     answers: BTreeMap<Part, Result<Vec<u8>, Doubt>>,
@@ -59,6 +61,7 @@ impl Case {
     fn new(asks: &[LoadAsk]) -> Self {
         Self {
             source: "",
+            config: None,
             profiles: Config::default().profiles,
             asks: asks.to_vec(),
             answers: BTreeMap::new(),
@@ -88,11 +91,9 @@ impl Case {
     }
 
     fn read(&self) -> BTreeMap<String, LoadReading> {
-        let config = Config::parse(&format!(
-            "sources: [{{name: a, url: 'http://a', scrapeInterval: 5s, {}}}]",
-            self.source
-        ))
-        .unwrap();
+        let source =
+            format!("sources: [{{name: a, url: 'http://a', scrapeInterval: 5s, {}}}]", self.source);
+        let config = Config::parse(self.config.unwrap_or(&source)).unwrap();
         let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
         for ask in &self.asks {
             let profile = self.profiles.get(&ask.profile).unwrap();
@@ -266,6 +267,26 @@ fn a_global_source_keeps_clusters_apart() {
             ("shop/checkout in public".to_owned(), Ok(20.0)),
         ]
     );
+}
+
+#[test]
+fn the_operators_own_cluster_is_found_by_the_name_that_telemetry_gives_it() {
+    // given an operator in prod-eu, and another cluster whose name is Loadline's word for one's own
+    let config = "cluster: prod-eu\nsources: [{name: a, url: 'http://a', clusterLabel: site}]";
+    let mut case = Case::new(&[ask("shop/checkout", "otel-http", &[("local", 1), ("far", 1)])]);
+    case.config = Some(config);
+    let sites = ["prod-eu", "far", "local"];
+    let rows = |rest: [&str; 3]| {
+        [0, 1, 2].map(|i: usize| format!("site={},{CHECKOUT}{}", sites[i], rest[i]))
+    };
+    let case = case
+        .answer(
+            Part::Histogram,
+            &rows([",le=+Inf 10", ",le=+Inf 20", ",le=+Inf 50"]).each_ref().map(String::as_str),
+        )
+        .answer(Part::Newest, &rows([" 999", " 999", " 999"]).each_ref().map(String::as_str));
+    let requests: Vec<_> = case.read().into_values().map(|r| r.steady.map(|s| s.value.requests)).collect();
+    assert_eq!(requests, [Ok(20.0), Ok(10.0)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rstest::rstest;
 use super::*;
 
 fn enforce_in_shop(query: &str) -> Result<String, PromqlError> {
-    enforce(query, "namespace", "shop")
+    enforce(query, &[("namespace", "shop")])
 }
 
 #[rstest]
@@ -40,9 +40,20 @@ fn the_namespace_is_in_every_selector(#[case] query: &str, #[case] expected: &st
 #[case(r#"x{namespace!~"s.*"}"#)]
 #[case(r#"sum(x) / sum(rate(y{namespace=""}[1m]))"#)]
 fn a_matcher_that_excludes_the_own_namespace_is_refused(#[case] query: &str) {
-    assert!(matches!(enforce_in_shop(query), Err(PromqlError::ForeignNamespace { .. })), "{query}");
+    assert!(matches!(enforce_in_shop(query), Err(PromqlError::Foreign { .. })), "{query}");
     // lint, which does not know the namespace, lets it pass
     assert_eq!(check(query), Ok(()));
+}
+
+#[test]
+fn at_a_source_of_several_clusters_the_own_one_is_in_every_selector_too() {
+    let own = [("namespace", "shop"), ("cluster", "prod-eu")];
+    assert_eq!(
+        enforce(r#"sum(x) + sum(y{cluster=~"prod-.*"})"#, &own).as_deref(),
+        Ok(r#"sum(x{cluster="prod-eu",namespace="shop"}) + sum(y{cluster="prod-eu",namespace="shop"})"#)
+    );
+    let foreign = enforce(r#"x{cluster="bank"}"#, &own).unwrap_err();
+    assert!(matches!(&foreign, PromqlError::Foreign { own, .. } if own == r#"cluster="prod-eu""#), "{foreign}");
 }
 
 #[rstest]
@@ -98,7 +109,7 @@ fn every_refusal_says_what_to_do() {
 #[test]
 fn a_trigger_asks_for_its_value_and_for_the_times_of_what_it_reads() {
     let asked = ["sum(x) / sum(rate(y[1m] offset 1w)) + sum(x)", "time()", "scalar(x)"]
-        .map(|q| trigger(q, "namespace", "shop").unwrap());
+        .map(|q| trigger(q, &[("namespace", "shop")]).unwrap());
     assert_eq!(asked.each_ref().map(|q| q.selectors), [2, 0, 1]);
     for query in &asked {
         parser::parse(&query.promql).unwrap();

@@ -85,9 +85,32 @@ fn a_query_that_leaves_its_namespace_is_refused_with_the_reason() {
     let (_, asked) = triggers.prepare(&[ask("shop/a", &[r#"x{namespace="bank"}"#])]);
     let [(_, query)] = asked.as_slice() else { panic!("{asked:?}") };
     assert!(
-        matches!(&**query, Err(Doubt::QueryRefused(why)) if why.contains("namespace \"shop\"")),
+        matches!(&**query, Err(Doubt::QueryRefused(why)) if why.contains("namespace=\"shop\"")),
         "{query:?}"
     );
+}
+
+#[test]
+fn a_query_to_a_global_source_stays_in_the_operators_own_cluster() {
+    let config =
+        Config::parse("cluster: prod-eu\nsources: [{name: a, url: 'http://a', clusterLabel: site}]").unwrap();
+    let triggers = Triggers::new(config.triggers, &config.sources);
+    let (_, asked) = triggers.prepare(&[ask("shop/a", &["sum(x)", r#"x{site="bank"}"#])]);
+    let [(_, own), (_, foreign)] = asked.as_slice() else { panic!("{asked:?}") };
+    let own = own.as_ref().as_ref().unwrap();
+    assert!(own.promql.contains(r#"sum(x{namespace="shop",site="prod-eu"})"#), "{}", own.promql);
+    assert!(matches!(&**foreign, Err(Doubt::QueryRefused(_))), "{foreign:?}");
+}
+
+#[test]
+fn triggers_are_asked_where_the_own_cluster_is_known() {
+    let source = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        Triggers::new(config.triggers, &config.sources).source
+    };
+    let edge = "{name: edge, url: 'http://e', cluster: edge}";
+    assert_eq!(source(&format!("sources: [{edge}, {{name: home, url: 'http://h'}}]")), Some(1));
+    assert_eq!(source(&format!("sources: [{edge}]")), Some(0));
 }
 
 #[tokio::test]
