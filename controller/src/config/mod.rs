@@ -22,6 +22,7 @@ pub use profiles::Profiles;
 pub use source::{Auth, ClientCertificate, Headers, Reach, Source, Windows};
 
 use error::Complaints;
+use loadline_crds::elastic_policy::MAX_TRIGGERS;
 
 /// What the operator is told at its start.
 #[derive(Debug, Clone)]
@@ -141,6 +142,13 @@ fn resolve_triggers(raw: raw::RawTriggers, sources: &[Source], complaints: &mut 
             "triggers.source",
             format!("there is no source {name:?}"),
             "write the name of one of `sources`",
+        );
+    }
+    if max_per_policy > MAX_TRIGGERS {
+        complaints.add(
+            "triggers.maxPerPolicy",
+            format!("{max_per_policy} is more than a policy may have"),
+            "write at most 8",
         );
     }
     if timeout.0.is_zero() {

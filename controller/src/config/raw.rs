@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use loadline_crds::ApiDuration;
+use loadline_crds::{ApiDuration, elastic_policy::MAX_TRIGGERS};
 use loadline_policies::ids::ClusterId;
 use serde::Deserialize;
 
@@ -123,7 +123,7 @@ impl Default for RawTriggers {
         Self {
             namespace_label: "namespace".to_owned(),
             source: None,
-            max_per_policy: 8,
+            max_per_policy: MAX_TRIGGERS,
             // A team's namespace may not fill the source for all others: 100 queries a sync are 20 a second.
             max_per_namespace: 100,
             timeout: ApiDuration::secs(2),

@@ -143,7 +143,7 @@ sources:
 - {name: b, url: 'http://b', cluster: x}
 - {name: e, url: 'http://e', clusterLabel: c}
 - {name: f, url: 'http://f', clusterLabel: c}
-triggers: {namespaceLabel: '', source: nobody, timeout: 0s, concurrency: 0}
+triggers: {namespaceLabel: '', source: nobody, maxPerPolicy: 9, timeout: 0s, concurrency: 0}
 ";
     let complaints = complaints(text);
     assert!(!complaints.concat().contains("secret@"), "a password is shown: {complaints:#?}");

@@ -25,6 +25,9 @@ pub use status::{
 /// 150,000, so a larger number is a slip of the keyboard.
 pub const MAX_REPLICAS: i32 = 100_000;
 
+/// Most triggers of a policy: each is a query of its own at every sync, and a namespace has a budget of 100.
+pub const MAX_TRIGGERS: usize = 8;
+
 /// Keeps the redundancy of one workload in a band, between bounds: reads the offered load, weighs it,
 /// compares it with what one replica bears, and scales the workload before its users notice.
 ///
@@ -95,7 +98,7 @@ pub struct ElasticPolicySpec {
     pub schedules: Vec<Schedule>,
     /// Extra signals, by your own queries. The largest of all signals counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = MAX_TRIGGERS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub triggers: Vec<Trigger>,
     /// How fast replicas may change; the shape and meaning of the HorizontalPodAutoscaler's behavior.
     #[serde(default, skip_serializing_if = "Behaviour::is_default")]
