@@ -123,6 +123,25 @@ async fn another_shape_is_said_to_be_one(#[case] body: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_prometheus_whose_remote_storage_is_away_is_a_doubt_although_it_answers() {
+    // given one that keeps a part of its samples elsewhere, where nobody listens
+    let exporters = Exporters::serve().await;
+    exporters.add("a", include_str!("recorded/otel-http.prom").replace("POD", "a"));
+    let target = Target { exporter: "a", labels: &[("instance", "a")] };
+    let remote = "remote_read: [{url: 'http://127.0.0.1:1/read', read_recent: true}]\n";
+    let prometheus = Prometheus::start_with(exporters.port, &[target], remote).await;
+    // when it answers with what it has itself, then that is said to be less than the whole
+    let telemetry = telemetry(prometheus.port, "");
+    let asks = [ask("shop/checkout", "otel-http", 1)];
+    until(&telemetry, &asks, "a warning", |r| match &load(r, "shop/checkout").steady {
+        Err(Doubt::WrongShape(why)) if why.contains("may not be whole") => Some(()),
+        Ok(reading) => panic!("taken for the whole: {reading:?}"),
+        Err(_) => None,
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_too_long_is_not_read_to_its_end() {
     let body: &'static str = " ".repeat(2 << 20).leak();
     let (port, _) = source(200, body, Duration::ZERO).await;

@@ -28,9 +28,14 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it, scraping every second, and waits until it is ready.
     pub(crate) async fn start(exporters: u16, targets: &[Target<'_>]) -> Self {
+        Self::start_with(exporters, targets, "").await
+    }
+
+    /// As [`Self::start`], with more of the configuration file.
+    pub(crate) async fn start_with(exporters: u16, targets: &[Target<'_>], more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("prometheus.yml");
-        fs::write(&config, configuration(exporters, targets)).unwrap();
+        fs::write(&config, configuration(exporters, targets) + more).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))

@@ -8,6 +8,10 @@ use std::{borrow::Cow, fmt};
 use loadline_policies::reading::Doubt;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+/// How the remarks of the query engine itself begin ("PromQL info: metric might not be a counter"): they are about
+/// the query, not about what is missing in its answer.
+const REMARK: &str = "PromQL ";
+
 /// Longest part of a foreign error message that is shown.
 const MESSAGE: usize = 300;
 
@@ -64,7 +68,8 @@ impl<'a> Vector<'a> {
 ///
 /// # Errors
 /// The doubt that the answer raises: an error said in the body, or a shape that is not an instant vector or
-/// scalar.
+/// scalar. Also a warning: Prometheus answers with success and a warning where a remote storage failed, Thanos
+/// where no store was asked, and what is missing then looks like less load.
 pub fn parse<'a>(body: &'a [u8], columns: &[String]) -> Result<Answer<'a>, Doubt> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let envelope = Envelope { columns }
@@ -75,6 +80,10 @@ pub fn parse<'a>(body: &'a [u8], columns: &[String]) -> Result<Answer<'a>, Doubt
         Parsed { failed: Some((kind, message)), .. } => Err(failure(&kind, &message)),
         Parsed { partial: true, .. } => {
             Err(Doubt::WrongShape("the source says that its answer is partial".into()))
+        }
+        Parsed { warning: Some(warning), .. } => {
+            let warning = cut(&warning);
+            Err(Doubt::WrongShape(format!("the source warns that it may not be whole: {warning}")))
         }
         Parsed { answer: Some(answer), .. } => Ok(answer),
         Parsed { answer: None, .. } => Err(Doubt::WrongShape("no data in the answer".into())),
@@ -111,6 +120,8 @@ struct Parsed<'a> {
     answer: Option<Answer<'a>>,
     failed: Option<(String, String)>,
     partial: bool,
+    /// The first that is no remark of the query engine.
+    warning: Option<String>,
 }
 
 /// `{"status": …, "data": {…}}` or `{"status": "error", "errorType": …, "error": …}`.
@@ -143,6 +154,10 @@ impl<'de> Visitor<'de> for Envelope<'_> {
                 "error" => message = map.next_value()?,
                 // VictoriaMetrics says so when some of its storage nodes did not answer.
                 "isPartial" => parsed.partial = map.next_value()?,
+                "warnings" => {
+                    let warnings: Option<Vec<String>> = map.next_value()?;
+                    parsed.warning = warnings.into_iter().flatten().find(|w| !is_remark(w));
+                }
                 "data" if status != "error" => {
                     parsed.answer = Some(map.next_value_seed(Data { columns: self.columns })?);
                 }
@@ -156,6 +171,12 @@ impl<'de> Visitor<'de> for Envelope<'_> {
         }
         Ok(parsed)
     }
+}
+
+/// Whether a warning is about the query only.
+fn is_remark(warning: &str) -> bool {
+    tracing::debug!(warning, "a source warns");
+    warning.starts_with(REMARK)
 }
 
 /// `{"resultType": "vector", "result": […]}`.

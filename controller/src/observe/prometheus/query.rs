@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use crate::{
-    config::{Profile, Series, Source, fill},
+    config::{Profile, Reach, Series, Source, fill},
     ports::Detail,
 };
 

@@ -55,10 +55,22 @@ fn a_scalar_is_a_number() {
     assert_eq!(parse(body, &[]), Ok(Answer::Scalar(Sample { at: 1_700_000_000.0, value: 42.0 })));
 }
 
+#[rstest]
+#[case::info(r#""infos":["PromQL info: metric might not be a counter"]"#)]
+#[case::remark(r#""warnings":["PromQL warning: encountered a mix of histograms and floats"]"#)]
+#[case::null(r#""warnings":null"#)]
+#[case::none(r#""warnings":[]"#)]
+fn remarks_about_the_query_do_no_harm(#[case] remark: &str) {
+    let body = format!(r#"{{"status":"success",{remark},"data":{{"resultType":"vector","result":[]}}}}"#);
+    assert!(parse(body.as_bytes(), &[]).is_ok());
+}
+
 #[test]
-fn infos_and_warnings_of_version_3_do_no_harm() {
-    let body = br#"{"status":"success","data":{"resultType":"vector","result":[]},"infos":["PromQL info: x"],"warnings":["w"]}"#;
-    assert!(parse(body, &[]).is_ok());
+fn a_warning_that_something_is_missing_is_a_doubt_that_says_it() {
+    let body = br#"{"status":"success","data":{"resultType":"vector","result":[]},
+        "warnings":["PromQL info: x","remote_read: connection refused"]}"#;
+    let Err(Doubt::WrongShape(why)) = parse(body, &[]) else { panic!("{:?}", parse(body, &[])) };
+    assert!(why.contains("remote_read: connection refused"), "{why}");
 }
 
 #[rstest]
