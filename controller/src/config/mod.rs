@@ -116,7 +116,11 @@ fn resolve(raw: raw::RawConfig, complaints: &mut Complaints) -> Config {
         complaints.add("sync", format!("{sync} is too short"), "write at least 1s");
     }
     if cluster.is_empty() {
-        complaints.add("cluster", "it is empty".into(), "write what your telemetry calls this cluster, or leave it out");
+        complaints.add(
+            "cluster",
+            "it is empty".into(),
+            "write what your telemetry calls this cluster, or leave it out",
+        );
     }
     let sources = source::resolve(sources, &cluster, complaints);
     let profiles = Profiles::resolve(profiles, complaints);

@@ -31,7 +31,7 @@ pub struct Source {
     pub headers: Headers,
     /// How long one query may take, from connecting to the last byte.
     pub timeout: Duration,
-    /// How many queries are sent to it at the same time.
+    /// How many bulk queries are sent to it at the same time; triggers have a number of their own.
     pub concurrency: usize,
     /// How often targets are scraped: a sample older than two scrapes is stale.
     pub scrape_interval: Duration,

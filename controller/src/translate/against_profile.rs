@@ -118,7 +118,9 @@ fn named(what: &str, value: &str, known: Named, profile: &str, c: &mut Complaint
             c.add::<()>(
                 path,
                 format!("{value:?} is no name: the profile {profile:?} puts the policy's namespace to it"),
-                format!("write the name alone, for example {name}; a {what} of another namespace cannot be read"),
+                format!(
+                    "write the name alone, for example {name}; a {what} of another namespace cannot be read"
+                ),
             )
             .unwrap_or_default();
         }

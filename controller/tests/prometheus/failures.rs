@@ -1,6 +1,7 @@
 //! Sources that fail in every way that sources do, and who is let in.
 
 use std::{
+    collections::BTreeMap,
     fs,
     sync::{Arc, Mutex},
     time::Duration,
@@ -17,12 +18,13 @@ use loadline_policies::{
     reading::{Doubt, Observed},
 };
 use rstest::rstest;
+use tokio::sync::Semaphore;
 use warp::{Filter, http::StatusCode};
 
 use crate::{
     ask,
     exporters::Exporters,
-    load, now,
+    load, near, now,
     server::{Prometheus, Target},
     telemetry, until,
 };
@@ -176,6 +178,62 @@ async fn one_slow_source_delays_and_dims_only_its_own_clusters() {
     assert_eq!(doubt("far"), Doubt::TimedOut);
     assert_eq!(doubt("local"), Doubt::EmptyVector);
     assert!(matches!(doubt("nowhere"), Doubt::NotConfigured(_)));
+}
+
+/// A source that answers everything with one number, but queries that name `slow` only when the gate opens.
+async fn gated(gate: Arc<Semaphore>) -> u16 {
+    let number = r#"{"status":"success","data":{"resultType":"vector","result":[
+        {"metric":{"loadline_part":"value"},"value":[1700000000,"7"]},
+        {"metric":{"loadline_part":"0"},"value":[1700000000,"1700000000"]}]}}"#;
+    let route = warp::path!("api" / "v1" / "query").and(warp::body::form()).then(
+        move |form: BTreeMap<String, String>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if form.get("query").is_some_and(|q| q.contains("slow")) {
+                    drop(gate.acquire().await.unwrap());
+                }
+                number
+            }
+        },
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(warp::serve(route).incoming(listener).run());
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_slow_triggers_delay_neither_the_load_nor_other_tenants_triggers() {
+    // given a tenant with eight triggers that hang, which is as many as are asked at once, and another with one
+    let gate = Arc::new(Semaphore::new(0));
+    let port = gated(Arc::clone(&gate)).await;
+    let config = Config::parse(&format!(
+        "sources: [{{name: a, url: 'http://127.0.0.1:{port}', timeout: 60s, concurrency: 1}}]\n\
+         triggers: {{timeout: 60s, concurrency: 2}}"
+    ))
+    .unwrap();
+    let telemetry = PrometheusTelemetry::new(&config, SharedPodOwners::default());
+    let mut slow = ask("greedy/worker", "otel-http", 1);
+    slow.triggers = (0..8).map(|i| (format!("t{i}"), format!("sum(slow_{i})"))).collect();
+    let mut quick = ask("shop/worker", "otel-http", 1);
+    quick.triggers = [("t0".to_owned(), "sum(quick)".to_owned())].into();
+    let asks = [slow, quick];
+    let key = |i: usize, name: &str| (asks[i].policy.clone(), name.to_owned());
+    // when they are read, then the load is there while the eight are not, and the other's number comes
+    let readings = until(&telemetry, &asks, "the quick trigger", |r| {
+        r.triggers[&key(1, "t0")].as_ref().is_ok_and(|v| near(v.value, 7.0)).then(|| r.clone())
+    })
+    .await;
+    assert_ne!(load(&readings, "shop/worker").steady, Err(Doubt::TimedOut));
+    for i in 0..8 {
+        assert_eq!(readings.triggers[&key(0, &format!("t{i}"))], Err(Doubt::NotYetRead));
+    }
+    // and when the gate opens, the slow ones come too
+    gate.add_permits(1_000);
+    until(&telemetry, &asks, "all triggers", |r| {
+        (0..8).all(|i| r.triggers[&key(0, &format!("t{i}"))].is_ok()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

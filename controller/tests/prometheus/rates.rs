@@ -288,7 +288,9 @@ async fn triggers_give_numbers_of_their_own_namespace_only() {
     let asks = [ask];
     let key = |name: &str| (asks[0].policy.clone(), name.to_owned());
     let readings = until(&telemetry, &asks, "the sum of the own namespace", |r| {
-        r.triggers[&key("sum")].as_ref().is_ok_and(|v| near(v.value, 12.0)).then(|| r.clone())
+        let asked = queries.iter().all(|(name, _)| r.triggers[&key(name)] != Err(Doubt::NotYetRead));
+        let right = r.triggers[&key("sum")].as_ref().is_ok_and(|v| near(v.value, 12.0));
+        (asked && right).then(|| r.clone())
     })
     .await;
     let value = |name: &str| readings.triggers[&key(name)].clone().map(|r| r.value);

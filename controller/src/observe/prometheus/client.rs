@@ -112,31 +112,39 @@ impl Client {
         Ok(connection)
     }
 
-    /// Sends one query and gives the body of its answer.
+    /// Sends one of the bulk queries as soon as there is a place for it, and gives the body of its answer.
+    pub(super) async fn bulk(
+        &self,
+        connection: &Connection,
+        promql: &str,
+        limits: Limits,
+    ) -> Result<Vec<u8>, Doubt> {
+        match timeout_at(limits.deadline, self.permits.acquire()).await {
+            Ok(Ok(_place)) => self.query(connection, promql, limits).await,
+            // The semaphore is never closed; were it, nobody could be asked.
+            Ok(Err(_)) => Err(self.failed(promql, Doubt::Unreachable)),
+            Err(_) => Err(self.failed(promql, Doubt::TimedOut)),
+        }
+    }
+
+    /// Sends one query and gives the body of its answer. How many are sent at once is the caller's business.
     pub(super) async fn query(
         &self,
         connection: &Connection,
         promql: &str,
         limits: Limits,
     ) -> Result<Vec<u8>, Doubt> {
-        let sent = timeout_at(limits.deadline, async {
-            // The semaphore is never closed; were it, nobody could be asked.
-            let _permit = self.permits.acquire().await.map_err(|_| Doubt::Unreachable)?;
-            self.traffic.queries.fetch_add(1, Ordering::Relaxed);
-            self.send(connection, promql, limits).await
-        });
-        let answer = sent.await.unwrap_or(Err(Doubt::TimedOut));
-        match &answer {
-            Ok(body) => {
-                let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-                self.traffic.bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            Err(doubt) => {
-                self.traffic.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(source = %self.source.name, promql, %doubt, "query failed");
-            }
-        }
-        answer
+        self.traffic.queries.fetch_add(1, Ordering::Relaxed);
+        let sent = timeout_at(limits.deadline, self.send(connection, promql, limits));
+        let body = sent.await.unwrap_or(Err(Doubt::TimedOut)).map_err(|doubt| self.failed(promql, doubt))?;
+        self.traffic.bytes.fetch_add(u64::try_from(body.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(body)
+    }
+
+    fn failed(&self, promql: &str, doubt: Doubt) -> Doubt {
+        self.traffic.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(source = %self.source.name, promql, %doubt, "query failed");
+        doubt
     }
 
     async fn send(&self, connection: &Connection, promql: &str, limits: Limits) -> Result<Vec<u8>, Doubt> {

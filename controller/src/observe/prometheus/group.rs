@@ -79,7 +79,7 @@ impl<'a> Group<'a> {
             .queries()
             .into_iter()
             .map(|query| async move {
-                let body = client.query(connection, &query.promql, limits).await;
+                let body = client.bulk(connection, &query.promql, limits).await;
                 (query, body)
             })
             .collect();

@@ -3,10 +3,11 @@
 //! ```text
 //! asks ──> groups (source × profile) ──> a constant number of queries ──> rows ──> slots ──> readings
 //!             identity: keys of asks      query       client   answer       identity   slot
-//! asks ──> triggers, each its own query, inside its namespace and budget ──────────────────> numbers
+//! asks ──> triggers, each its own query, inside its namespace and budget ──> board ─────────> numbers
 //! ```
 //!
-//! Sources are asked at the same time and fail alone: a doubt reaches the clusters of its source only.
+//! Sources are asked at the same time and fail alone: a doubt reaches the clusters of its source only. Triggers are
+//! asked in the background and pin their numbers to a board; a tick takes what is there.
 
 pub mod answer;
 mod client;
@@ -21,7 +22,7 @@ mod triggers;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures::future::{join, join_all};
+use futures::future::join_all;
 use loadline_policies::{
     ids::{ClusterId, PolicyKey},
     now::Now,
@@ -33,7 +34,7 @@ pub use pod_owners::SharedPodOwners;
 
 use self::{client::Client, group::Group, triggers::Triggers};
 use crate::{
-    config::{Config, Profiles, Reach},
+    config::{Config, Profiles, Reach, Source},
     ports::{LoadAsk, LoadReading, Readings, Telemetry},
 };
 
@@ -43,7 +44,7 @@ pub struct PrometheusTelemetry {
     /// What telemetry calls the operator's own cluster.
     home: String,
     profiles: Profiles,
-    clients: Vec<Client>,
+    clients: Vec<Arc<Client>>,
     triggers: Triggers,
     owners: SharedPodOwners,
     traffic: Arc<Traffic>,
@@ -54,9 +55,9 @@ impl PrometheusTelemetry {
     #[must_use]
     pub fn new(config: &Config, owners: SharedPodOwners) -> Self {
         let traffic = Arc::new(Traffic::default());
-        let clients: Vec<Client> =
-            config.sources.iter().map(|s| Client::new(s.clone(), Arc::clone(&traffic))).collect();
-        let triggers = Triggers::new(config.triggers.clone(), &config.sources);
+        let client = |s: &Source| Arc::new(Client::new(s.clone(), Arc::clone(&traffic)));
+        let clients = config.sources.iter().map(client).collect();
+        let triggers = Triggers::new(config.triggers.clone(), &config.sources, config.sync);
         Self {
             home: config.cluster.clone(),
             profiles: config.profiles.clone(),
@@ -75,8 +76,8 @@ impl PrometheusTelemetry {
 
     /// The source of a cluster: the one that knows it alone, else the global one.
     fn source_of(&self, cluster: &ClusterId) -> Option<usize> {
-        let own = |c: &Client| matches!(&c.source.reach, Reach::Cluster(id) if id == cluster);
-        let global = |c: &Client| matches!(c.source.reach, Reach::Label { .. });
+        let own = |c: &Arc<Client>| matches!(&c.source.reach, Reach::Cluster(id) if id == cluster);
+        let global = |c: &Arc<Client>| matches!(c.source.reach, Reach::Label { .. });
         self.clients.iter().position(own).or_else(|| self.clients.iter().position(global))
     }
 
@@ -163,8 +164,11 @@ fn doubt(readings: &mut Readings, policy: &PolicyKey, cluster: &ClusterId, doubt
 
 impl Telemetry for PrometheusTelemetry {
     async fn read(&self, asks: &[LoadAsk], _now: Now) -> Readings {
-        let (mut readings, triggers) = join(self.loads(asks), self.triggers.read(&self.clients, asks)).await;
-        readings.triggers = triggers;
+        // Triggers are asked beside the load, and no load waits for them: a tenant's slow query delays the
+        // tenant.
+        let asked = self.triggers.ask(&self.clients, asks);
+        let mut readings = self.loads(asks).await;
+        readings.triggers = self.triggers.answers(asked).await;
         readings
     }
 }

@@ -1,12 +1,14 @@
 //! Triggers: the policies' own queries, each inside its namespace and its budget.
+//!
+//! They are asked in rounds, beside the ticks: a tick begins a round if none is under way, and takes from the
+//! board what was read last. The age of a number travels with it.
+
+mod board;
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,11 +18,13 @@ use loadline_policies::{
     ids::{ClusterId, PolicyKey},
     reading::{Doubt, Observed, Reading, finite},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
+use self::board::Board;
 use super::{
     answer::{self, Answer},
-    client::{Client, Connection, Limits},
+    client::{Client, Limits},
     promql::{self, PART, TriggerQuery, VALUE},
 };
 use crate::{
@@ -30,6 +34,12 @@ use crate::{
 
 /// Longest answer of a trigger: it is to be one number.
 const MAX_ANSWER: usize = 256 << 10;
+
+/// How long a tick that has its load waits for a round under way.
+///
+/// A trigger answers in milliseconds, and without this it would decide one sync late. A round that takes longer
+/// is not waited for: a quarter of a second is what slow triggers may cost all others.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// A trigger by policy and name.
 type Key = (PolicyKey, String);
@@ -51,14 +61,24 @@ pub(super) struct Triggers {
     source: Option<usize>,
     /// The label of the cluster and its value for the own one, where the source knows several.
     cluster: Option<(String, String)>,
+    /// How long a number may hang on the board.
+    keep: Duration,
     /// Queries are parsed once, not at every sync.
     prepared: Mutex<Prepared>,
-    /// Who is asked first: another one at each sync, so that a slow source starves nobody for long.
-    turn: AtomicUsize,
+    board: Arc<Mutex<Board>>,
+    round: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+/// What was asked in a tick.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Those that are answered without being asked.
+    answers: Answers,
+    queries: Vec<(Key, Query)>,
 }
 
 impl Triggers {
-    pub(super) fn new(budget: TriggerBudget, sources: &[Source]) -> Self {
+    pub(super) fn new(budget: TriggerBudget, sources: &[Source], sync: Duration) -> Self {
         let named = |s: &Source| budget.source.as_deref() == Some(s.name.as_str());
         let global = |s: &Source| matches!(s.reach, Reach::Label { .. });
         let home = |s: &Source| s.reach == Reach::Cluster(ClusterId::local());
@@ -72,54 +92,54 @@ impl Triggers {
             Reach::Label { label, home } => Some((label.clone(), home.clone())),
             Reach::Cluster(_) => None,
         });
-        Self { budget, source, cluster, prepared: Mutex::default(), turn: AtomicUsize::default() }
+        // The number of the last tick's round must do for the tick that begins the next one.
+        let keep = source
+            .and_then(|i| sources.get(i))
+            .map_or(sync, |s| (s.scrape_interval * 2).max(sync + s.timeout));
+        Self {
+            budget,
+            source,
+            cluster,
+            keep,
+            prepared: Mutex::default(),
+            board: Arc::default(),
+            round: Mutex::default(),
+        }
     }
 
-    /// Asks all triggers of all asks.
-    pub(super) async fn read(&self, clients: &[Client], asks: &[LoadAsk]) -> Answers {
+    /// Begins to ask all triggers of all asks, unless a round is under way; waits for nobody.
+    pub(super) fn ask(&self, clients: &[Arc<Client>], asks: &[LoadAsk]) -> Asked {
         let (mut answers, queries) = self.prepare(asks);
-        if queries.is_empty() {
-            return answers;
-        }
-        let connected = match self.source.and_then(|i| clients.get(i)) {
-            Some(client) => client.connect().await.map(|connection| (client, connection)),
-            None => Err(Doubt::NotConfigured("there is no source; add one to `sources`".into())),
+        let Some(client) = self.source.and_then(|i| clients.get(i)) else {
+            let doubt = || Err(Doubt::NotConfigured("there is no source; add one to `sources`".into()));
+            answers.extend(queries.into_iter().map(|(key, _)| (key, doubt())));
+            return Asked { answers, queries: Vec::new() };
         };
-        match connected {
-            Ok((client, connection)) => answers.extend(self.ask(client, &connection, queries).await),
-            Err(doubt) => answers.extend(queries.into_iter().map(|(key, _)| (key, Err(doubt.clone())))),
+        let mut round = lock(&self.round);
+        if !queries.is_empty() && round.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
+            let queries = lock(&self.board).begin(queries.clone());
+            let (budget, board) = (self.budget.clone(), Arc::clone(&self.board));
+            let asking = ask_all(Arc::clone(client), queries, budget, board);
+            *round = Some(AbortOnDropHandle::new(tokio::spawn(asking)));
         }
-        answers
+        Asked { answers, queries }
     }
 
-    async fn ask(
-        &self,
-        client: &Client,
-        connection: &Connection,
-        mut queries: Vec<(Key, Query)>,
-    ) -> Vec<(Key, Observed<f64>)> {
-        // One sync is all the time there is for all of them.
-        let deadline = Instant::now() + client.source.timeout;
-        let timeout = self.budget.timeout.min(client.source.timeout);
-        let stale_after = client.source.scrape_interval * 2;
-        let turn = self.turn.fetch_add(self.budget.concurrency, Ordering::Relaxed) % queries.len().max(1);
-        queries.rotate_left(turn);
-        stream::iter(queries)
-            .map(|(key, query)| async move {
-                let deadline = deadline.min(Instant::now() + timeout);
-                let limits = Limits { timeout, deadline, max_answer: MAX_ANSWER };
-                let read = match &*query {
-                    Ok(query) => client
-                        .query(connection, &query.promql, limits)
-                        .await
-                        .and_then(|body| number(&body, query.selectors, stale_after)),
-                    Err(doubt) => Err(doubt.clone()),
-                };
-                (key, read)
-            })
-            .buffer_unordered(self.budget.concurrency)
-            .collect()
-            .await
+    /// What is known of what was asked, after a short wait for those still under way.
+    pub(super) async fn answers(&self, asked: Asked) -> Answers {
+        let under_way = lock(&self.round).take();
+        if let Some(mut round) = under_way
+            && timeout(GRACE, &mut round).await.is_err()
+        {
+            *lock(&self.round) = Some(round);
+        }
+        let Asked { mut answers, queries } = asked;
+        let (board, now) = (lock(&self.board), Instant::now());
+        answers.extend(queries.into_iter().map(|(key, query)| {
+            let read = board.read(&key, &query, now, self.keep);
+            (key, read)
+        }));
+        answers
     }
 
     /// Puts namespace and cluster into queries; whatever is refused or over budget is answered here.
@@ -127,7 +147,7 @@ impl Triggers {
         let mut answers = HashMap::new();
         let mut queries = Vec::new();
         let mut by_namespace: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut old = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut old = lock(&self.prepared);
         let mut kept = Prepared::new();
         // By name, so that the same ones are over budget at every sync.
         let mut asks: Vec<&LoadAsk> = asks.iter().filter(|a| !a.triggers.is_empty()).collect();
@@ -176,6 +196,45 @@ impl Triggers {
         own.extend(self.cluster.iter().map(|(label, home)| (label.as_str(), home.as_str())));
         promql::trigger(query, &own).map_err(|e| Doubt::QueryRefused(answer::cut(&e.to_string())))
     }
+}
+
+/// One round: asks in this order, and pins each answer to the board as it comes.
+async fn ask_all(
+    client: Arc<Client>,
+    queries: Vec<(Key, Query)>,
+    budget: TriggerBudget,
+    board: Arc<Mutex<Board>>,
+) {
+    let connection = match client.connect().await {
+        Ok(connection) => connection,
+        Err(doubt) => {
+            for (key, query) in queries {
+                lock(&board).pin(key, query, Err(doubt.clone()), Instant::now());
+            }
+            return;
+        }
+    };
+    // All of them have the time of one bulk query; who is not asked within it comes first in the next round.
+    let end = Instant::now() + client.source.timeout;
+    let timeout = budget.timeout.min(client.source.timeout);
+    let stale_after = client.source.scrape_interval * 2;
+    let ask = async |(key, query): (Key, Query)| {
+        let deadline = end.min(Instant::now() + timeout);
+        let Ok(asked) = &*query else { return };
+        if Instant::now() >= end {
+            return;
+        }
+        let limits = Limits { timeout, deadline, max_answer: MAX_ANSWER };
+        let body = client.query(&connection, &asked.promql, limits).await;
+        let read = body.and_then(|body| number(&body, asked.selectors, stale_after));
+        lock(&board).pin(key, query, read, Instant::now());
+    };
+    stream::iter(queries).for_each_concurrent(budget.concurrency, ask).await;
+}
+
+/// A panic elsewhere left single entries old at worst.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The one number in the answer to a trigger, as old as the oldest of what it is made of.

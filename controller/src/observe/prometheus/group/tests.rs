@@ -91,8 +91,7 @@ impl Case {
     }
 
     fn read(&self) -> BTreeMap<String, LoadReading> {
-        let source =
-            format!("sources: [{{name: a, url: 'http://a', scrapeInterval: 5s, {}}}]", self.source);
+        let source = format!("sources: [{{name: a, url: 'http://a', scrapeInterval: 5s, {}}}]", self.source);
         let config = Config::parse(self.config.unwrap_or(&source)).unwrap();
         let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
         for ask in &self.asks {
@@ -276,9 +275,7 @@ fn the_operators_own_cluster_is_found_by_the_name_that_telemetry_gives_it() {
     let mut case = Case::new(&[ask("shop/checkout", "otel-http", &[("local", 1), ("far", 1)])]);
     case.config = Some(config);
     let sites = ["prod-eu", "far", "local"];
-    let rows = |rest: [&str; 3]| {
-        [0, 1, 2].map(|i: usize| format!("site={},{CHECKOUT}{}", sites[i], rest[i]))
-    };
+    let rows = |rest: [&str; 3]| [0, 1, 2].map(|i: usize| format!("site={},{CHECKOUT}{}", sites[i], rest[i]));
     let case = case
         .answer(
             Part::Histogram,
@@ -435,9 +432,24 @@ fn a_gateway_counts_once_however_many_rules_a_route_has() {
 /// Each ready policy, with the labels that its exporters give the series of its workload, and with those of
 /// a neighbour.
 #[rstest]
-#[case::cautious("cautious-first-policy", "k8s_namespace_name=shop,k8s_deployment_name={}", "catalogue", "menu")]
-#[case::http("http-service", "k8s_namespace_name=shop,k8s_deployment_name={},http_route=/", "checkout", "menu")]
-#[case::grpc("grpc-service", "k8s_namespace_name=shop,k8s_deployment_name={},rpc_method=X", "inventory", "menu")]
+#[case::cautious(
+    "cautious-first-policy",
+    "k8s_namespace_name=shop,k8s_deployment_name={}",
+    "catalogue",
+    "menu"
+)]
+#[case::http(
+    "http-service",
+    "k8s_namespace_name=shop,k8s_deployment_name={},http_route=/",
+    "checkout",
+    "menu"
+)]
+#[case::grpc(
+    "grpc-service",
+    "k8s_namespace_name=shop,k8s_deployment_name={},rpc_method=X",
+    "inventory",
+    "menu"
+)]
 #[case::gateway("gateway", "envoy_cluster_name=httproute/shop/{}/rule/0", "reports", "menu")]
 #[case::queue("queue-consumer", "consumergroup={},topic=mails", "mailer", "menu")]
 #[case::cron("cron-peaks", "k8s_namespace_name=shop,k8s_deployment_name={}", "menu", "mailer")]
@@ -456,7 +468,8 @@ fn every_policy_of_the_library_finds_its_series_and_no_others(
     // when both workloads have load
     let row = |name: &str, rest: &str| format!("{}{rest}", labels.replace("{}", name));
     let rows = |mine: &str, other: &str| [row(own, mine), row(neighbour, other)];
-    let (buckets, rates, times) = (rows(",le=+Inf 3", ",le=+Inf 50"), rows(" 3", " 50"), rows(" 999", " 990"));
+    let (buckets, rates, times) =
+        (rows(",le=+Inf 3", ",le=+Inf 50"), rows(" 3", " 50"), rows(" 999", " 990"));
     let mut case = Case::new(&[ask]);
     for part in [Part::Requests, Part::Endpoints, Part::Backlog] {
         case = case.answer(part, &rates.each_ref().map(String::as_str));

@@ -53,7 +53,10 @@ fn at_a_source_of_several_clusters_the_own_one_is_in_every_selector_too() {
         Ok(r#"sum(x{cluster="prod-eu",namespace="shop"}) + sum(y{cluster="prod-eu",namespace="shop"})"#)
     );
     let foreign = enforce(r#"x{cluster="bank"}"#, &own).unwrap_err();
-    assert!(matches!(&foreign, PromqlError::Foreign { own, .. } if own == r#"cluster="prod-eu""#), "{foreign}");
+    assert!(
+        matches!(&foreign, PromqlError::Foreign { own, .. } if own == r#"cluster="prod-eu""#),
+        "{foreign}"
+    );
 }
 
 #[rstest]

@@ -5,6 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::config::Config;
 
+const SYNC: Duration = Duration::from_secs(5);
 const TWO_SCRAPES: Duration = Duration::from_secs(30);
 
 /// An answer of the query API with these `(part, value)` series, evaluated at 1000 s.
@@ -66,7 +67,7 @@ fn ask(policy: &str, queries: &[&str]) -> LoadAsk {
 #[test]
 fn what_is_over_budget_is_refused_by_name_and_the_rest_is_asked() {
     let budget = TriggerBudget { max_per_policy: 2, max_per_namespace: 3, ..Config::default().triggers };
-    let triggers = Triggers::new(budget, &[]);
+    let triggers = Triggers::new(budget, &[], SYNC);
     let asks = [ask("shop/b", &["x", "y", "z"]), ask("shop/a", &["x", "y"]), ask("bank/a", &["x"])];
     let (refused, asked) = triggers.prepare(&asks);
     let mut asked: Vec<String> = asked.iter().map(|((p, t), _)| format!("{p} {t}")).collect();
@@ -81,7 +82,7 @@ fn what_is_over_budget_is_refused_by_name_and_the_rest_is_asked() {
 
 #[test]
 fn a_query_that_leaves_its_namespace_is_refused_with_the_reason() {
-    let triggers = Triggers::new(Config::default().triggers, &[]);
+    let triggers = Triggers::new(Config::default().triggers, &[], SYNC);
     let (_, asked) = triggers.prepare(&[ask("shop/a", &[r#"x{namespace="bank"}"#])]);
     let [(_, query)] = asked.as_slice() else { panic!("{asked:?}") };
     assert!(
@@ -94,7 +95,7 @@ fn a_query_that_leaves_its_namespace_is_refused_with_the_reason() {
 fn a_query_to_a_global_source_stays_in_the_operators_own_cluster() {
     let config =
         Config::parse("cluster: prod-eu\nsources: [{name: a, url: 'http://a', clusterLabel: site}]").unwrap();
-    let triggers = Triggers::new(config.triggers, &config.sources);
+    let triggers = Triggers::new(config.triggers, &config.sources, SYNC);
     let (_, asked) = triggers.prepare(&[ask("shop/a", &["sum(x)", r#"x{site="bank"}"#])]);
     let [(_, own), (_, foreign)] = asked.as_slice() else { panic!("{asked:?}") };
     let own = own.as_ref().as_ref().unwrap();
@@ -106,7 +107,7 @@ fn a_query_to_a_global_source_stays_in_the_operators_own_cluster() {
 fn triggers_are_asked_where_the_own_cluster_is_known() {
     let source = |text: &str| {
         let config = Config::parse(text).unwrap();
-        Triggers::new(config.triggers, &config.sources).source
+        Triggers::new(config.triggers, &config.sources, SYNC).source
     };
     let edge = "{name: edge, url: 'http://e', cluster: edge}";
     assert_eq!(source(&format!("sources: [{edge}, {{name: home, url: 'http://h'}}]")), Some(1));
@@ -115,8 +116,8 @@ fn triggers_are_asked_where_the_own_cluster_is_known() {
 
 #[tokio::test]
 async fn without_a_source_every_trigger_says_so() {
-    let triggers = Triggers::new(Config::default().triggers, &[]);
-    let answers = triggers.read(&[], &[ask("shop/a", &["x"])]).await;
+    let triggers = Triggers::new(Config::default().triggers, &[], SYNC);
+    let answers = triggers.answers(triggers.ask(&[], &[ask("shop/a", &["x"])])).await;
     let doubts: Vec<_> = answers.values().collect();
     assert!(matches!(doubts.as_slice(), [Err(Doubt::NotConfigured(_))]), "{doubts:?}");
 }
