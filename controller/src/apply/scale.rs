@@ -13,6 +13,7 @@ use loadline_policies::{
     ids::{ClusterId, Target},
     plan::{Outcome, ScaleAction},
 };
+use tokio::time;
 
 use super::backoff::{Backoff, Patience};
 use crate::{
@@ -125,7 +126,10 @@ impl Actuator for KubeActuator {
         if let Some(why) = self.not_now(&action.target) {
             return Outcome::Skipped(why);
         }
-        match self.discovery.scalable(&Kind::of(&action.target)).await {
+        // A kind that is not watched is looked up: that may take no longer than the write itself.
+        let kind = Kind::of(&action.target);
+        let looked_up = time::timeout(self.permit.write_timeout(), self.discovery.scalable(&kind)).await;
+        match looked_up.unwrap_or(Err(TargetProblem::NotYetSeen)) {
             Ok(resource) => {
                 let api = Scales::new(&self.client, &action.target.namespace, &resource);
                 self.write(&api, action).await

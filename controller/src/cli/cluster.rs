@@ -26,13 +26,9 @@ pub(super) struct Session {
 impl ClusterArgs {
     /// Connects; nothing is asked of the API server yet.
     pub(super) async fn session(&self) -> Result<Session, client::ClientError> {
-        let mut config = client::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
-        config.read_timeout = Some(client::READ_TIMEOUT);
-        config.connect_timeout = Some(client::READ_TIMEOUT);
-        let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
-        let client = Client::try_from(config)
-            .map_err(|source| client::ClientError::Build { server, source: Box::new(source) })?;
-        Ok(Session { client, namespace })
+        let config = client::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
+        let namespace = config.default_namespace.clone();
+        Ok(Session { client: client::personal(config)?, namespace })
     }
 }
 

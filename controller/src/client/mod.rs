@@ -95,6 +95,9 @@ pub async fn config(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<
 /// When no client can be made of the configuration.
 pub fn personal(mut config: Config) -> Result<Client, ClientError> {
     config.read_timeout = Some(READ_TIMEOUT);
+    config.connect_timeout = Some(READ_TIMEOUT);
+    // A person who waits is told at once, and can repeat the command.
+    config.default_retry = false;
     let server = config.cluster_url.to_string();
     Client::try_from(config).map_err(|source| ClientError::Build { server, source: Box::new(source) })
 }
@@ -105,10 +108,13 @@ impl Clients {
     /// # Errors
     /// When no client can be made of the configuration.
     pub fn new(config: &Config, record: &Record, permit: &Permit) -> Result<Self, ClientError> {
-        let metered = |read_timeout, retries| {
-            // Without `reset_reader_on_write` the idle time of a pooled connection would count as silence.
+        let metered = |read_timeout| {
             let mut config = config.clone();
-            config.default_retry = retries;
+            // kube's own retries wait up to minutes inside one call, so a recovery would take as long as the
+            // outage did, and a write would be sent after the moment that the permit was checked for. Who calls
+            // tries again: the watches after some seconds, everything else at the next tick.
+            config.default_retry = false;
+            // Without `reset_reader_on_write` the idle time of a pooled connection would count as silence.
             config.reset_reader_on_write = true;
             config.read_timeout = Some(read_timeout);
             let server = config.cluster_url.to_string();
@@ -117,13 +123,84 @@ impl Clients {
                 .map_err(|source| ClientError::Build { server, source: Box::new(source) })
         };
         Ok(Self {
-            watch: metered(WATCH_SILENCE, true)?.build(),
-            read: metered(READ_TIMEOUT, true)?.build(),
-            // A retry inside the client would send after the moment that the permit was checked for.
-            lease: metered(permit.write_timeout(), false)?.build(),
-            write: metered(permit.write_timeout(), false)?
+            watch: metered(WATCH_SILENCE)?.build(),
+            read: metered(READ_TIMEOUT)?.build(),
+            lease: metered(permit.write_timeout())?.build(),
+            write: metered(permit.write_timeout())?
                 .with_layer(&GuardLayer::new(permit.clone()))
                 .build(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use k8s_openapi::api::coordination::v1::Lease;
+    use kube::Api;
+    use loadline_policies::now::{Mono, Now};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::ports::Clock;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Now {
+            Now::new(Timestamp::UNIX_EPOCH, Duration::from_secs(100))
+        }
+    }
+
+    /// Takes one request without a body, and answers it.
+    async fn answer(connection: &mut TcpStream, answer: &str) {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(connection.read_u8().await.unwrap());
+        }
+        connection.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    /// An API server that is too busy for the first request and has time for the second.
+    async fn busy_once() -> Config {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut answers = [
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
+            ]
+            .into_iter();
+            while let (Ok((mut connection, _)), Some(next)) = (listener.accept().await, answers.next()) {
+                answer(&mut connection, next).await;
+            }
+        });
+        Config::new(format!("http://{address}").parse().unwrap())
+    }
+
+    /// What each client makes of its first request to such a server.
+    #[tokio::test]
+    async fn no_client_tries_again_by_itself() {
+        let permit = Permit::new(Arc::new(Still), Duration::from_secs(5));
+        permit.set(Some(Mono(Duration::from_secs(200))));
+        for name in ["watch", "read", "lease", "write", "personal"] {
+            let config = busy_once().await;
+            let clients = Clients::new(&config, &Record::new(|_| {}), &permit).unwrap();
+            let client = match name {
+                "watch" => clients.watch,
+                "read" => clients.read,
+                "lease" => clients.lease,
+                "write" => clients.write,
+                _ => personal(config).unwrap(),
+            };
+            let first = Api::<Lease>::namespaced(client, "system").get("loadline").await;
+            let failure = Failure::of(&first.expect_err(name), "get", "leases", &"loadline");
+            assert_eq!(failure.kind, FailureKind::Busy, "{name}: {failure}");
+        }
     }
 }

@@ -154,3 +154,16 @@ async fn without_a_permit_nothing_is_sent() {
     drop(actuator);
     assert_eq!(wire.await.unwrap(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_cannot_be_looked_up_holds_the_other_writes_up_for_one_time_out() {
+    let (actuator, server) = actuator(200);
+    let rollout = Target::new("argoproj.io/v1alpha1", "Rollout", "shop", "cart");
+    let outcome = time::timeout(
+        Duration::from_secs(6),
+        actuator.scale(&ScaleAction { target: rollout, ..action() }),
+    )
+    .await;
+    assert!(matches!(outcome, Ok(Outcome::Failed(why)) if why.contains("did not say how to scale a Rollout")));
+    drop(server);
+}
