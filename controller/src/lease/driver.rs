@@ -60,6 +60,15 @@ pub enum LeaseError {
         /// Which lease.
         lease: String,
     },
+    /// Another process has taken over and let go again.
+    #[error(
+        "another process has held the lease {lease} since this one did; this process ends, because what it remembers \
+         of replicas is older than what the other one wrote"
+    )]
+    Passed {
+        /// Which lease.
+        lease: String,
+    },
 }
 
 /// Runs the election until it is stopped or lost.
@@ -117,7 +126,7 @@ impl Driver {
     /// any more.
     ///
     /// # Errors
-    /// [`LeaseError::Lost`] when another process holds what this one has held.
+    /// When another process holds what this one has held, or has held it since.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), LeaseError> {
         loop {
             let now = self.clock.now().mono;
@@ -135,7 +144,11 @@ impl Driver {
                 Step::Read => self.read().await,
                 Step::Write(write) => self.write(&write).await,
                 Step::Lost(holder) => {
-                    return Err(LeaseError::Lost { holder, lease: self.lease.to_string() });
+                    let lease = self.lease.to_string();
+                    return Err(match holder {
+                        Some(holder) => LeaseError::Lost { holder, lease },
+                        None => LeaseError::Passed { lease },
+                    });
                 }
                 Step::Released => return Ok(()),
             }

@@ -100,8 +100,9 @@ pub enum Step {
     Read,
     /// Write the lease.
     Write(Write),
-    /// Another process holds what this one has held: end the process.
-    Lost(Arc<str>),
+    /// Another process holds what this one has held, or has held it since (`None`, when it let go of it again): what
+    /// this process remembers is older than what the other one did, so it ends and is started anew.
+    Lost(Option<Arc<str>>),
     /// The lease was released, or was not ours: done.
     Released,
 }
@@ -137,14 +138,18 @@ pub struct Elector {
     /// The lease must be read before the next write.
     blind: bool,
     permit: Option<Mono>,
-    /// This process has held the lease.
-    led: bool,
+    /// How often the lease had changed hands when this process last wrote it; `None` when it never held it.
+    led: Option<i32>,
     /// Somebody else was seen to hold it.
     rivals: bool,
-    lost: Option<Arc<str>>,
+    lost: Option<Loss>,
     course: Course,
     due: Mono,
 }
+
+/// That another process has held what this one has held, and its name while it does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Loss(Option<Arc<str>>);
 
 /// Where this process is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,7 +180,7 @@ impl Elector {
             seen: None,
             blind: true,
             permit: None,
-            led: false,
+            led: None,
             rivals: false,
             lost: None,
             course: Course::Running,
@@ -204,7 +209,7 @@ impl Elector {
     /// Whether this process has held the lease at any time.
     #[must_use]
     pub const fn has_led(&self) -> bool {
-        self.led
+        self.led.is_some()
     }
 
     /// Who was last seen to hold the lease.
@@ -225,8 +230,8 @@ impl Elector {
     /// What to do now.
     #[must_use]
     pub fn next(&self, now: Mono) -> Step {
-        if let Some(holder) = &self.lost {
-            return Step::Lost(Arc::clone(holder));
+        if let Some(Loss(holder)) = &self.lost {
+            return Step::Lost(holder.clone());
         }
         if self.course != Course::Running {
             return self.release();
@@ -314,12 +319,11 @@ impl Elector {
             Some(sighting) if unchanged => sighting.since,
             _ => now,
         };
-        let rival = record.as_ref().and_then(|r| r.holder.clone()).filter(|h| *h != self.identity);
-        if let Some(rival) = rival {
-            self.rivals = true;
-            if self.led {
+        if let Some(record) = &record {
+            self.rivals |= record.holder.is_some() && !self.is_ours(record);
+            if self.is_lost(record) {
                 self.permit = None;
-                self.lost = Some(rival);
+                self.lost = Some(Loss(record.holder.clone().filter(|_| !self.is_ours(record))));
             }
         }
         let sighting = Sighting { record, since, last: now };
@@ -331,15 +335,22 @@ impl Elector {
         self.seen = Some(sighting);
     }
 
+    /// Whether another process has held the lease since this one did: it holds it now, or has let go of it, which
+    /// this process does only when it ends.
+    fn is_lost(&self, record: &Record) -> bool {
+        self.led.is_some_and(|transitions| !self.is_ours(record) || record.transitions != transitions)
+    }
+
     fn on_written(&mut self, claim: Claim, record: Record, sent: Mono, now: Mono) {
         self.blind = false;
+        let transitions = record.transitions;
         self.seen = Some(Sighting { record: Some(record), since: now, last: now });
         if claim == Claim::Release {
             self.permit = None;
             self.course = Course::Released;
             return;
         }
-        self.led = true;
+        self.led = Some(transitions);
         if self.course == Course::Running {
             self.permit = Some(sent.plus(self.timing.permit()));
             self.due = sent.plus(self.timing.renew);
@@ -375,6 +386,12 @@ impl Elector {
     /// Every record that it remembers.
     pub(super) fn records(&mut self) -> Option<&mut Record> {
         self.seen.as_mut()?.record.as_mut()
+    }
+
+    /// How often the lease had changed hands: in the record that it remembers, and when it last held it.
+    pub(super) fn counts(&mut self) -> (Option<&mut i32>, Option<&mut i32>) {
+        let record = self.seen.as_mut().and_then(|s| s.record.as_mut());
+        (record.map(|r| &mut r.transitions), self.led.as_mut())
     }
 }
 

@@ -13,7 +13,8 @@
 //!   after its return the old holder renews before anybody else may take over.
 //! - The permit ends before anybody else can take over: it is counted from *before* the renewal was sent,
 //!   the others count from *after* they saw it, and it is shorter by a margin for clocks that run unequally.
-//! - Another holder seen by a process that has held the lease: that process ends ([`Step::Lost`]).
+//! - Another holder seen by a process that has held the lease: that process ends ([`Step::Lost`]). It ends too when
+//!   somebody else has held the lease and let go of it while it could not look: what it remembers is too old.
 //!
 //! `model.rs` checks the same `Elector` against crashes, pauses, outages, lost and late requests, drifting clocks.
 //!

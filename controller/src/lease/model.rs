@@ -1,10 +1,11 @@
-//! Model check of the elector: never two valid permits at once, whatever happens to two processes.
+//! Model check of the elector: never two valid permits at once, and nobody leads on with a memory that another one
+//! has overtaken, whatever happens to two processes.
 //!
 //! The model drives the real [`Elector`] in whole units of time and visits *every* reachable state: times are
 //! kept relative to now and versions are renumbered, so that there are finitely many and no horizon is needed.
 //! A process that is well acts when it is due, and its requests take less than a unit. Faults, of which a run
 //! has a few at any moment: a process is stopped (SIGSTOP) for any time and goes on, also between sending and
-//! its answer; it crashes and is started again; the API server is away for any time; a request is lost before
+//! its answer; it crashes, or ends in good order and releases the lease, and is started again; the API server is away for any time; a request is lost before
 //! or after the API server did it, or is done at any time after the client gave up; a clock stands still for
 //! a unit. Two processes, as the chart runs; one fault together with a drift, and two faults, are exhausted.
 
@@ -39,11 +40,14 @@ struct Process {
     fresh: bool,
     /// SIGSTOP.
     stopped: bool,
+    /// Another one has become the holder since this process last was.
+    overtaken: bool,
 }
 
 impl Process {
     fn new(name: &str, timing: Timing) -> Self {
-        Self { elector: Elector::new(name.into(), timing), flight: None, fresh: false, stopped: false }
+        let elector = Elector::new(name.into(), timing);
+        Self { elector, flight: None, fresh: false, stopped: false, overtaken: false }
     }
 
     /// The process dies and another is started in its place, under another name.
@@ -65,7 +69,7 @@ impl Process {
 
     /// Whether it would act before any time passes: an answer may take up to a unit.
     fn is_due(&self) -> bool {
-        let waits = matches!(self.elector.next(NOW), Step::Wait(_) | Step::Released);
+        let waits = matches!(self.elector.next(NOW), Step::Wait(_));
         !self.stopped && if self.flight.is_some() { !self.fresh } else { !waits }
     }
 
@@ -103,10 +107,14 @@ impl World {
         let record = Record {
             holder: (write.claim != Claim::Release).then(|| Arc::clone(who)),
             beat: Arc::clone(&version),
-            // Decides nothing, and would make every state a new one.
-            transitions: 0,
+            transitions: write.transitions,
             version,
         };
+        if write.claim == Claim::Take {
+            for p in self.processes.iter_mut().filter(|p| p.elector.identity() != who) {
+                p.overtaken |= p.has_led();
+            }
+        }
         self.lease = Some(record.clone());
         Event::Written { claim: write.claim, record, sent }
     }
@@ -140,7 +148,30 @@ impl World {
         });
         for write in asked.chain(self.late.as_mut().map(|(_, write)| write)) {
             write.version.iter_mut().for_each(&mut rename);
-            write.transitions = 0;
+        }
+        self.count_from_zero()
+    }
+
+    /// Counts changes of hands from the lowest number that anybody knows: only differences decide anything.
+    fn count_from_zero(mut self) -> Self {
+        let mut known: Vec<&mut i32> = Vec::new();
+        known.extend(self.lease.as_mut().map(|r| &mut r.transitions));
+        known.extend(self.late.as_mut().map(|(_, write)| &mut write.transitions));
+        for p in &mut self.processes {
+            let (record, term) = p.elector.counts();
+            known.extend(record);
+            known.extend(term);
+            known.extend(match &mut p.flight {
+                Some(Flight::Asked { write, .. }) => Some(&mut write.transitions),
+                Some(Flight::Answered(Event::Read(Some(r)) | Event::Written { record: r, .. })) => {
+                    Some(&mut r.transitions)
+                }
+                _ => None,
+            });
+        }
+        let lowest = known.iter().map(|n| **n).min().unwrap_or(0);
+        for n in known {
+            *n -= lowest;
         }
         self
     }
@@ -162,6 +193,8 @@ enum Act {
     ServeLate,
     /// The process dies and is started again.
     Crash(usize),
+    /// The process is asked to end: it lets go of the lease, and is started again.
+    End(usize),
     /// SIGSTOP, or SIGCONT.
     Stop(usize),
     /// The API server goes away, or comes back.
@@ -181,8 +214,8 @@ fn send(world: &mut World, i: usize) -> Option<()> {
         Step::Read if world.away => p.flight = Some(Flight::Answered(Event::Failed)),
         Step::Read => p.flight = Some(Flight::Answered(Event::Read(lease))),
         Step::Write(write) => p.flight = Some(Flight::Asked { write, sent: NOW }),
-        Step::Lost(_) => *p = p.restarted(),
-        Step::Wait(_) | Step::Released => return None,
+        Step::Lost(_) | Step::Released => *p = p.restarted(),
+        Step::Wait(_) => return None,
     }
     p.fresh = true;
     Some(())
@@ -249,6 +282,9 @@ impl Model for Election {
             }
             if world.faults > 0 {
                 actions.push(Act::Crash(i));
+                if p.flight.is_none() && !p.stopped {
+                    actions.push(Act::End(i));
+                }
                 if p.flight.is_some() && !p.stopped {
                     actions.extend([Act::GiveUp(i, false), Act::GiveUp(i, true)]);
                 }
@@ -294,6 +330,10 @@ impl Model for Election {
                 world.faults -= 1;
                 world.processes[i] = world.processes[i].restarted();
             }
+            Act::End(i) => {
+                world.faults -= 1;
+                world.processes[i].elector.stop(NOW);
+            }
         }
         Some(world.canonical())
     }
@@ -301,6 +341,12 @@ impl Model for Election {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(SAFE, |_, w: &World| !w.processes.iter().all(Process::has_permit)),
+            Property::always("nobody leads on with a memory that is overtaken", |_, w: &World| {
+                !w.processes.iter().any(|p| p.has_permit() && p.overtaken)
+            }),
+            Property::sometimes("the lease is released", |_, w: &World| {
+                w.lease.as_ref().is_some_and(|r| r.holder.is_none())
+            }),
             Property::sometimes("the second takes over from the first", |_, w: &World| {
                 w.processes[1].has_permit() && w.processes[0].has_led()
             }),

@@ -113,8 +113,28 @@ fn another_holder_ends_a_process_that_has_led() {
     e.on(Event::Conflict, at(6));
     assert_eq!(e.next(at(6)), Step::Read);
     e.on(Event::Read(Some(held_by("b", "7"))), at(6));
-    assert_eq!(e.next(at(6)), Step::Lost("b".into()));
+    assert_eq!(e.next(at(6)), Step::Lost(Some("b".into())));
     assert_eq!(e.permit(), None);
+}
+
+#[test]
+fn another_holder_that_has_let_go_again_ends_a_process_that_has_led() {
+    // Given a leader that was cut off, while another process took over, scaled, and ended in good order.
+    let mut e = leader(0);
+    e.on(Event::Failed, at(10));
+    let released = Record { holder: None, transitions: 2, ..held_by("b", "9") };
+    e.on(Event::Read(Some(released)), at(70));
+    assert_eq!(e.next(at(70)), Step::Lost(None), "it does not go on with its old memory");
+    assert_eq!(e.permit(), None);
+}
+
+#[test]
+fn a_lease_that_was_made_anew_and_released_meanwhile_ends_it_too() {
+    // Given that somebody deleted the lease: the changes of hands are counted from 0 again.
+    let mut e = leader(0);
+    e.on(Event::Failed, at(10));
+    e.on(Event::Read(Some(Record { holder: None, ..held_by("b", "9") })), at(70));
+    assert_eq!(e.next(at(70)), Step::Lost(None));
 }
 
 #[test]
