@@ -196,12 +196,13 @@ fn ports(
 ) -> Ports<KubeFleet, Telemetry, KubeActuator> {
     let owners = SharedPodOwners::default();
     watch_owners(&clients.watch, &owners, tasks);
-    let discovery = Arc::new(Discovery::new(clients.read.clone(), Arc::clone(clock)));
     let kinds: Vec<Kind> = config
         .scale_targets
         .iter()
         .map(|t| Kind { api_version: t.api_version.clone(), kind: t.kind.clone() })
         .collect();
+    let discovery = Discovery::new(clients.read.clone(), Arc::clone(clock), kinds.iter().cloned());
+    let discovery = Arc::new(discovery);
     let permit = standing.permit.clone();
     let fleet = KubeFleet::watch(
         &clients.watch,

@@ -45,7 +45,8 @@ impl Stage {
         let emulator = Emulator::start([&cluster], &emulator::Options::default()).await.unwrap();
         let scraping = prometheus::Options::scraping(SECOND, [emulator.target()]);
         let prometheus = Prometheus::start(&scraping).await.unwrap();
-        let options = operator::Options::reading(&prometheus, SECOND, SECOND);
+        let mut options = operator::Options::reading(&prometheus, SECOND, SECOND);
+        options.config = with_rollers(&options.config);
         let operator = Operator::start(&cluster, options).await.unwrap();
         operator.wait_ready().await.unwrap();
         Self { cluster, emulator, operator, _prometheus: prometheus }
@@ -56,6 +57,17 @@ impl Stage {
         static STAGE: OnceCell<Stage> = OnceCell::const_new();
         STAGE.get_or_init(|| Self::set("shell")).await
     }
+}
+
+/// The same configuration with a kind among the scale targets that the operator knows nothing else of.
+fn with_rollers(config: &str) -> String {
+    let mut config: Value = serde_json::from_str(config).unwrap();
+    let kinds = json!([
+        { "apiVersion": "apps/v1", "kind": "Deployment" },
+        { "apiVersion": "rig.loadline.dev/v1", "kind": "Roller" },
+    ]);
+    config.as_object_mut().unwrap().insert("scaleTargets".to_owned(), kinds);
+    config.to_string()
 }
 
 /// A namespace of one test.
@@ -275,11 +287,14 @@ async fn a_target_of_an_unknown_kind_is_a_condition_and_not_a_stop() {
     place.policy("nowhere.example/v1", "Nothing", "ghost", 2).await;
     place.policy("v1", "ConfigMap", "settings", 2).await;
     place.policy("apps/v1", "Deployment", "missing", 2).await;
+    // The operator's identity may scale it here, and its configuration does not list it.
+    place.policy("apps/v1", "ReplicaSet", "unlisted", 2).await;
     place.policy("apps/v1", "Deployment", "web", 2).await;
     place.until_replicas("web", 2).await;
     place.until_condition("ghost", "Ready", "TargetKindUnknown").await;
     place.until_condition("settings", "Ready", "TargetNotScalable").await;
     place.until_condition("missing", "Ready", "TargetMissing").await;
+    place.until_condition("unlisted", "Ready", "TargetForbidden").await;
 }
 
 #[tokio::test]

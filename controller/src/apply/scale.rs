@@ -137,6 +137,10 @@ impl Actuator for KubeActuator {
             Err(TargetProblem::NotYetSeen) => {
                 Outcome::Failed(format!("the API server did not say how to scale a {}", action.target.kind))
             }
+            Err(TargetProblem::Forbidden) => Outcome::Refused(format!(
+                "{} is of a kind that is not in scaleTargets, or that the operator may not read: add it there",
+                action.target
+            )),
             Err(problem) => Outcome::Refused(format!("{}: {problem:?}", action.target)),
         }
     }

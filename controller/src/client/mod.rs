@@ -126,9 +126,7 @@ impl Clients {
             watch: metered(WATCH_SILENCE)?.build(),
             read: metered(READ_TIMEOUT)?.build(),
             lease: metered(permit.write_timeout())?.build(),
-            write: metered(permit.write_timeout())?
-                .with_layer(&GuardLayer::new(permit.clone()))
-                .build(),
+            write: metered(permit.write_timeout())?.with_layer(&GuardLayer::new(permit.clone())).build(),
         })
     }
 }

@@ -32,7 +32,8 @@ fn actuator(deadline: u64) -> (KubeActuator, Server) {
     permit.set(Some(Mono(Duration::from_secs(deadline))));
     let (service, server) = mock::pair::<Request<Body>, Response<Body>>();
     let client = Client::new(GuardLayer::new(permit.clone()).layer(service), "default");
-    let discovery = Arc::new(Discovery::new(client.clone(), Arc::new(Still)));
+    let listed = [Kind::of(&action().target), Kind::of(&rollout())];
+    let discovery = Arc::new(Discovery::new(client.clone(), Arc::new(Still), listed));
     (KubeActuator::new(client, discovery, permit, Arc::new(Still)), server)
 }
 
@@ -46,6 +47,11 @@ fn action() -> ScaleAction {
         version: ObjectVersion { uid: "u1".into(), resource_version: "41".into() },
         reason: Reason::new(ReasonCode::BelowBand, "below"),
     }
+}
+
+/// Of a kind that is listed, and that the API server must be asked about.
+fn rollout() -> Target {
+    Target::new("argoproj.io/v1alpha1", "Rollout", "shop", "cart")
 }
 
 fn scale(uid: &str, version: &str, replicas: i32) -> Value {
@@ -158,12 +164,22 @@ async fn without_a_permit_nothing_is_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_kind_that_cannot_be_looked_up_holds_the_other_writes_up_for_one_time_out() {
     let (actuator, server) = actuator(200);
-    let rollout = Target::new("argoproj.io/v1alpha1", "Rollout", "shop", "cart");
-    let outcome = time::timeout(
-        Duration::from_secs(6),
-        actuator.scale(&ScaleAction { target: rollout, ..action() }),
-    )
-    .await;
-    assert!(matches!(outcome, Ok(Outcome::Failed(why)) if why.contains("did not say how to scale a Rollout")));
+    let outcome =
+        time::timeout(Duration::from_secs(6), actuator.scale(&ScaleAction { target: rollout(), ..action() }))
+            .await;
+    assert!(
+        matches!(outcome, Ok(Outcome::Failed(why)) if why.contains("did not say how to scale a Rollout"))
+    );
     drop(server);
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_in_scale_targets_is_refused_whatever_rbac_allows() {
+    let (actuator, server) = actuator(200);
+    let wire = tokio::spawn(serve(server, Vec::new()));
+    let target = Target::new("apps/v1", "ReplicaSet", "shop", "cart");
+    let outcome = actuator.scale(&ScaleAction { target, ..action() }).await;
+    assert!(matches!(outcome, Outcome::Refused(why) if why.contains("not in scaleTargets")));
+    drop(actuator);
+    assert_eq!(wire.await.unwrap(), [], "nothing was asked");
 }

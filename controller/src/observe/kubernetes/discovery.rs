@@ -1,7 +1,7 @@
-//! Discovery: which resource a kind is, and whether it can be scaled.
+//! Discovery: which resource a kind is, and whether it can and may be scaled.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -45,20 +45,27 @@ type Answer = Result<ApiResource, TargetProblem>;
 pub struct Discovery {
     client: Client,
     clock: Arc<dyn Clock>,
+    /// The configuration's `scaleTargets`: nothing else is scaled, whatever RBAC would allow.
+    listed: BTreeSet<Kind>,
     known: Mutex<HashMap<Kind, (Mono, Answer)>>,
 }
 
 impl Discovery {
-    /// Nothing is known yet but the kinds that every API server has.
-    pub fn new(client: Client, clock: Arc<dyn Clock>) -> Self {
-        Self { client, clock, known: Mutex::default() }
+    /// Nothing is known yet but the kinds that every API server has. Only `listed` kinds may be scaled.
+    pub fn new(client: Client, clock: Arc<dyn Clock>, listed: impl IntoIterator<Item = Kind>) -> Self {
+        Self { client, clock, listed: listed.into_iter().collect(), known: Mutex::default() }
     }
 
-    /// The resource of a kind that has `/scale`.
+    /// The resource of a kind that has `/scale` and is listed.
     ///
     /// # Errors
-    /// The kind is unknown, cannot be scaled, or the API server did not say.
+    /// The kind is unknown, cannot or may not be scaled, or the API server did not say.
     pub async fn scalable(&self, kind: &Kind) -> Answer {
+        let resource = self.resource(kind).await?;
+        if self.listed.contains(kind) { Ok(resource) } else { Err(TargetProblem::Forbidden) }
+    }
+
+    async fn resource(&self, kind: &Kind) -> Answer {
         if let Some(resource) = partial::resource(kind) {
             return Ok(resource);
         }

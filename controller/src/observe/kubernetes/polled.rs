@@ -1,4 +1,5 @@
-//! Kinds that cannot be watched as a known type: their `/scale` is read, for the targets that policies name.
+//! Kinds that cannot be watched as a known type: their `/scale` is read, for the targets that policies name. Kinds that
+//! are not in `scaleTargets` end here too, and are refused.
 
 use std::{
     collections::{HashMap, HashSet},
