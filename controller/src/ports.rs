@@ -12,7 +12,7 @@ use std::{
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
     fleet::{Contender, LoadSample, ObjectVersion, Outage, TargetProblem},
-    ids::{ClusterId, PolicyKey, Target},
+    ids::{ClusterId, PolicyKey, Target, TargetObject},
     now::Now,
     plan::{Outcome, ScaleAction},
     reading::Observed,
@@ -59,8 +59,8 @@ pub struct Objects {
     pub lever: Option<Arc<SafetyLever>>,
     /// What is seen of each target that a policy names, per cluster.
     pub targets: HashMap<(ClusterId, Target), Result<TargetView, TargetProblem>>,
-    /// Other scalers (HPA, ScaledObject) by the target that they scale.
-    pub contenders: HashMap<Target, Vec<Contender>>,
+    /// Other scalers (HPA, ScaledObject) by the object that they scale.
+    pub contenders: HashMap<TargetObject, Vec<Contender>>,
     /// Clusters that cannot be written now, and why; what is seen of them is what was seen last.
     pub outages: BTreeMap<ClusterId, Outage>,
 }

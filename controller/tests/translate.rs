@@ -212,7 +212,10 @@ fn policies_that_write_to_one_target_are_contenders_of_each_other() {
         cr("d", "db", ""),
     ]);
     let hpa = Contender { kind: "HorizontalPodAutoscaler".into(), name: "web".into() };
-    objects.contenders.insert(deployment("web"), vec![hpa.clone()]);
+    // Two of them name the target by another version of its API.
+    Arc::make_mut(&mut objects.policies[1]).spec.target.api_version = "apps/v1beta2".into();
+    let named_by_hpa = Target::new("apps/v1beta1", "Deployment", "shop", "web");
+    objects.contenders.insert(named_by_hpa.object(), vec![hpa.clone()]);
 
     let fleet = fleet(&objects, &Readings::default());
 

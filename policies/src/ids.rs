@@ -87,10 +87,46 @@ impl Target {
             name: Arc::from(name),
         }
     }
+
+    /// The object that it is, under whichever version of its API it was named.
+    #[must_use]
+    pub fn object(&self) -> TargetObject {
+        // A version without a group is one of the core's.
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        TargetObject {
+            group: Arc::from(group),
+            kind: Arc::clone(&self.kind),
+            namespace: Arc::clone(&self.namespace),
+            name: Arc::clone(&self.name),
+        }
+    }
+}
+
+/// The object behind a [`Target`]: `apps/v1` and `apps/v1beta2` of one group name the same one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetObject {
+    group: Arc<str>,
+    kind: Arc<str>,
+    namespace: Arc<str>,
+    name: Arc<str>,
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_one_group_are_one_object_and_groups_are_not() {
+        let object = |api_version: &str| Target::new(api_version, "Scaler", "shop", "cart").object();
+        assert_eq!(object("apps/v1"), object("apps/v1beta2"));
+        assert_ne!(object("apps/v1"), object("extensions/v1"));
+        assert_eq!(object("v1"), object("v2"), "of the core");
+        assert_ne!(object("v1"), object("apps/v1"));
     }
 }

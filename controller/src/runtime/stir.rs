@@ -32,7 +32,7 @@ impl Picture {
             // The end of an outage is the moment to write what waited; its beginning only tells why nothing is.
             || before.outages.keys().ne(now.outages.keys())
             || targets_differ(before, now, &self.written)
-            || now.targets.keys().any(|(_, t)| before.contenders.get(t) != now.contenders.get(t))
+            || contenders_differ(before, now)
     }
 }
 
@@ -80,6 +80,15 @@ fn targets_differ(before: &Objects, now: &Objects, written: &Written) -> bool {
         (Some(Err(was)), Err(is)) => was != is,
         _ => true,
     })
+}
+
+/// Whether somebody else began or ceased to scale a target of ours.
+fn contenders_differ(before: &Objects, now: &Objects) -> bool {
+    let differ = |target: &Target| {
+        let object = target.object();
+        before.contenders.get(&object) != now.contenders.get(&object)
+    };
+    before.contenders != now.contenders && now.targets.keys().any(|(_, target)| differ(target))
 }
 
 #[cfg(test)]
@@ -194,7 +203,7 @@ mod tests {
         assert!(by_others(&objects(3, 3), &gone, &plan(&[])));
         let mut contested = objects(3, 3);
         let hpa = Contender { kind: "HorizontalPodAutoscaler".into(), name: "cart".into() };
-        contested.contenders.insert(target(), vec![hpa]);
+        contested.contenders.insert(target().object(), vec![hpa]);
         assert!(by_others(&objects(3, 3), &contested, &plan(&[])));
     }
 }

@@ -7,7 +7,7 @@ use loadline_policies::{
     fleet::{
         Cluster, ClusterState, Contender, Fleet, Freeze, Instance, InvalidPolicy, TargetProblem, Workload,
     },
-    ids::{ClusterId, PolicyKey, Target},
+    ids::{ClusterId, PolicyKey, TargetObject},
     now::Now,
     policy::{Mode, Policy},
     reading::Doubt,
@@ -20,6 +20,9 @@ use super::{
     translator::{Entry, Translator},
 };
 use crate::ports::{LoadReading, Objects, Readings, TargetView};
+
+/// The policies that may write, by the object that they write to.
+type Writers<'a> = HashMap<TargetObject, Vec<&'a PolicyKey>>;
 
 impl Translator {
     /// One consistent, typed, age-stamped snapshot.
@@ -58,11 +61,11 @@ impl Translator {
     }
 
     /// The policies that may write, by what they write to.
-    fn writers(&self) -> HashMap<&Target, Vec<&PolicyKey>> {
-        let mut writers: HashMap<&Target, Vec<&PolicyKey>> = HashMap::with_capacity(self.policies.len());
+    fn writers(&self) -> Writers<'_> {
+        let mut writers = Writers::with_capacity(self.policies.len());
         for policy in self.policies.values().filter_map(|e| e.parsed.as_ref().ok()).map(|p| &p.policy) {
             if policy.mode == Mode::Active {
-                writers.entry(&policy.target).or_default().push(&policy.key);
+                writers.entry(policy.target.object()).or_default().push(&policy.key);
             }
         }
         writers
@@ -104,7 +107,7 @@ fn workload(
     objects: &Objects,
     readings: &Readings,
     clusters: &BTreeSet<ClusterId>,
-    writers: &HashMap<&Target, Vec<&PolicyKey>>,
+    writers: &Writers<'_>,
 ) -> Workload {
     let mut instances = BTreeMap::new();
     for id in clusters {
@@ -143,13 +146,10 @@ fn instance(view: &TargetView, reading: Option<&LoadReading>) -> Instance {
 
 /// Everybody else who writes to the target. A policy that only observes or recommends contends with nobody,
 /// so that a new policy can be tried beside the scaler that is to be replaced.
-fn contenders(
-    policy: &Policy,
-    objects: &Objects,
-    writers: &HashMap<&Target, Vec<&PolicyKey>>,
-) -> Vec<Contender> {
-    let mut contenders = objects.contenders.get(&policy.target).cloned().unwrap_or_default();
-    let others = writers.get(&policy.target).into_iter().flatten().filter(|key| ***key != policy.key);
+fn contenders(policy: &Policy, objects: &Objects, writers: &Writers<'_>) -> Vec<Contender> {
+    let target = policy.target.object();
+    let mut contenders = objects.contenders.get(&target).cloned().unwrap_or_default();
+    let others = writers.get(&target).into_iter().flatten().filter(|key| ***key != policy.key);
     contenders
         .extend(others.map(|key| Contender { kind: "ElasticPolicy".to_owned(), name: key.name.to_string() }));
     contenders.sort();

@@ -6,7 +6,10 @@ use kube::{
     Api, Client, Resource as _,
     core::{ApiResource, GroupVersionKind},
 };
-use loadline_policies::{fleet::Contender, ids::Target};
+use loadline_policies::{
+    fleet::Contender,
+    ids::{Target, TargetObject},
+};
 use serde::Deserialize;
 use tokio::{sync::Notify, task::JoinSet};
 
@@ -32,7 +35,7 @@ struct TargetRef {
 }
 
 /// The caches of all other scalers.
-pub(super) struct Scalers(Vec<Arc<Store<Option<Target>>>>);
+pub(super) struct Scalers(Vec<Arc<Store<Option<TargetObject>>>>);
 
 impl Scalers {
     /// Begins to watch them.
@@ -58,13 +61,13 @@ impl Scalers {
     }
 
     /// The caches, one for each kind.
-    pub(super) fn stores(&self) -> impl Iterator<Item = &Store<Option<Target>>> {
+    pub(super) fn stores(&self) -> impl Iterator<Item = &Store<Option<TargetObject>>> {
         self.0.iter().map(AsRef::as_ref)
     }
 
     /// Who else scales what.
-    pub(super) fn contenders(&self) -> HashMap<Target, Vec<Contender>> {
-        let mut found: HashMap<Target, Vec<Contender>> = HashMap::new();
+    pub(super) fn contenders(&self) -> HashMap<TargetObject, Vec<Contender>> {
+        let mut found: HashMap<TargetObject, Vec<Contender>> = HashMap::new();
         for store in &self.0 {
             store.each(|(_, name), target| {
                 if let Some(target) = target {
@@ -81,7 +84,7 @@ impl Scalers {
 }
 
 /// The target of a scaler; one that is going away scales no more.
-fn target(scaler: &Scaler) -> Option<Target> {
+fn target(scaler: &Scaler) -> Option<TargetObject> {
     let TargetRef { api_version, kind, name } = scaler.spec.scale_target_ref.as_ref()?;
     if scaler.meta().deletion_timestamp.is_some() {
         return None;
@@ -89,14 +92,14 @@ fn target(scaler: &Scaler) -> Option<Target> {
     let namespace = scaler.meta().namespace.as_deref()?;
     let api_version = api_version.as_deref().filter(|v| !v.is_empty()).unwrap_or("apps/v1");
     let kind = kind.as_deref().filter(|k| !k.is_empty()).unwrap_or("Deployment");
-    Some(Target::new(api_version, kind, namespace, name))
+    Some(Target::new(api_version, kind, namespace, name).object())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(spec: &str) -> Option<Target> {
+    fn read(spec: &str) -> Option<TargetObject> {
         let text = format!(r#"{{"metadata":{{"name":"s","namespace":"shop"}},"spec":{spec}}}"#);
         target(&serde_json::from_str(&text).unwrap())
     }
@@ -105,13 +108,19 @@ mod tests {
     fn an_hpa_names_its_target_in_full() {
         let spec =
             r#"{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"StatefulSet","name":"db"},"maxReplicas":3}"#;
-        assert_eq!(read(spec), Some(Target::new("apps/v1", "StatefulSet", "shop", "db")));
+        assert_eq!(read(spec), Some(Target::new("apps/v1", "StatefulSet", "shop", "db").object()));
+    }
+
+    #[test]
+    fn an_hpa_that_names_another_version_scales_the_same_object() {
+        let spec = r#"{"scaleTargetRef":{"apiVersion":"apps/v1beta2","kind":"Deployment","name":"cart"}}"#;
+        assert_eq!(read(spec), Some(Target::new("apps/v1", "Deployment", "shop", "cart").object()));
     }
 
     #[test]
     fn keda_means_a_deployment_where_it_says_nothing() {
         let spec = r#"{"scaleTargetRef":{"name":"cart"}}"#;
-        assert_eq!(read(spec), Some(Target::new("apps/v1", "Deployment", "shop", "cart")));
+        assert_eq!(read(spec), Some(Target::new("apps/v1", "Deployment", "shop", "cart").object()));
     }
 
     #[test]
