@@ -99,7 +99,8 @@ fn metrics(metrics: &Metrics) -> Response<String> {
 }
 
 fn debug_plan(admin: &Admin, from: Option<SocketAddr>) -> Response<String> {
-    if admin.debug_on_loopback_only && !from.is_some_and(|a| a.ip().is_loopback()) {
+    // A socket of IPv6 shows 127.0.0.1 as ::ffff:127.0.0.1.
+    if admin.debug_on_loopback_only && !from.is_some_and(|a| a.ip().to_canonical().is_loopback()) {
         return text(StatusCode::FORBIDDEN, "only from the pod itself: kubectl port-forward\n");
     }
     let Some(plan) = admin.view.last() else {
@@ -147,6 +148,10 @@ mod tests {
         let admin = admin();
         assert_eq!(get(&admin, "/debug/plan", "10.0.0.7:1").await.0, 403);
         assert_eq!(get(&admin, "/debug/plan", "127.0.0.1:1").await.0, 503);
+        assert_eq!(get(&admin, "/debug/plan", "[::ffff:10.0.0.7]:1").await.0, 403);
+        for loopback in ["[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert_eq!(get(&admin, "/debug/plan", loopback).await.0, 503, "{loopback}");
+        }
         assert_eq!(get(&admin, "/nothing", "127.0.0.1:1").await.0, 404);
         assert!(get(&admin, "/metrics", "10.0.0.7:1").await.1.contains("loadline_leader"));
     }

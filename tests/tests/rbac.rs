@@ -300,7 +300,13 @@ async fn the_operators_real_requests_are_served_for_its_work_and_refused_for_all
 #[tokio::test]
 async fn a_viewer_reads_policies_and_changes_nothing() {
     let viewer = cluster().await.as_user("viewer").await.unwrap();
-    let may = ["get loadline.dev/elasticpolicies -n shop", "watch loadline.dev/elasticpolicies -n shop"];
+    let may = [
+        "get loadline.dev/elasticpolicies -n shop",
+        "watch loadline.dev/elasticpolicies -n shop",
+        // All that `loadline explain` asks for.
+        "list loadline.dev/elasticpolicies -n shop",
+        "list events.k8s.io/events -n shop",
+    ];
     assert_eq!(wrong(&viewer, &may, true).await, [""; 0]);
     let may_not = [
         "get loadline.dev/elasticpolicies -n other",

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Condition};
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use loadline_crds::{
     ElasticPolicy,
     elastic_policy::{ElasticPolicyStatus, Mode, TargetRef},
@@ -16,7 +16,7 @@ use super::{
     CommandResult, Exit,
     cluster::{ClusterArgs, Output, block_on},
 };
-use crate::client::Failure;
+use crate::client::{Failure, FailureKind};
 
 /// Events shown, newest first.
 const EVENTS: usize = 8;
@@ -24,7 +24,7 @@ const EVENTS: usize = 8;
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The policy or the workload that it scales: NAME, NAMESPACE/NAME, or deployment/NAME
+    /// The policy or the workload that it scales: NAME, NAMESPACE/NAME, or KIND/NAME
     #[arg(value_name = "WORKLOAD")]
     workload: String,
     /// Its namespace; else the one of the kubeconfig's context
@@ -60,6 +60,9 @@ struct Explanation {
     current: bool,
     status: ElasticPolicyStatus,
     events: Vec<Happening>,
+    /// Why the Events are not there, where the caller may not list them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_hidden: Option<String>,
 }
 
 /// One Event of the policy.
@@ -75,11 +78,11 @@ struct Happening {
 pub(super) fn run(args: &Args) -> CommandResult {
     let explanation = block_on(async {
         let session = args.cluster.session().await?;
-        let (namespace, name) = locate(&args.workload, args.namespace.as_deref(), &session.namespace);
-        let policies = Api::namespaced(session.client.clone(), &namespace);
-        let policy = find(&policies, &namespace, &name).await?;
-        let events = events(&Api::namespaced(session.client, &namespace), &namespace, &policy).await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(explanation(policy, namespace, events))
+        let named = locate(&args.workload, args.namespace.as_deref(), &session.namespace);
+        let (namespace, policy) = find(&session.client, named).await?;
+        let events = events(&Api::namespaced(session.client, &namespace), &namespace, &policy).await;
+        let (events, hidden) = shown(events)?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(explanation(policy, namespace, events, hidden))
     })??;
     let ready = explanation.status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
     let text = args.output.render(&explanation, |e| page(e, Timestamp::now()))?;
@@ -87,46 +90,99 @@ pub(super) fn run(args: &Args) -> CommandResult {
     Ok(if ready { Exit::Ok } else { Exit::Findings })
 }
 
-/// The namespace and name that `NAME`, `NAMESPACE/NAME` or `KIND/NAME` mean.
-fn locate(workload: &str, namespace: Option<&str>, default: &str) -> (String, String) {
+/// What the words of the command line mean.
+#[derive(Debug, PartialEq, Eq)]
+enum Named {
+    /// A policy or workload of this name, in this namespace.
+    In { namespace: String, name: String },
+    /// A kind that not everybody knows, or a namespace.
+    Either { word: String, name: String, default: String },
+}
+
+/// What `NAME`, `NAMESPACE/NAME` or `KIND/NAME` mean.
+fn locate(workload: &str, namespace: Option<&str>, default: &str) -> Named {
     const KINDS: &[&str] =
         &["deployment", "deploy", "deployments", "statefulset", "sts", "elasticpolicy", "elp"];
-    let namespace_or = |fallback: &str| namespace.unwrap_or(fallback).to_owned();
-    match workload.split_once('/') {
-        Some((kind, name)) if KINDS.contains(&kind.to_lowercase().as_str()) => {
-            (namespace_or(default), name.to_owned())
+    let within = |namespace: &str, name: &str| Named::In { namespace: namespace.into(), name: name.into() };
+    match (workload.split_once('/'), namespace) {
+        // Nobody says the namespace twice.
+        (Some((_, name)), Some(namespace)) => within(namespace, name),
+        (Some((kind, name)), None) if KINDS.contains(&kind.to_lowercase().as_str()) => within(default, name),
+        (Some((word, name)), None) => {
+            Named::Either { word: word.into(), name: name.into(), default: default.into() }
         }
-        Some((place, name)) => (namespace_or(place), name.to_owned()),
-        None => (namespace_or(default), workload.to_owned()),
+        (None, _) => within(namespace.unwrap_or(default), workload),
     }
 }
 
-/// The policy by its own name, else by its target's.
-async fn find(api: &Api<ElasticPolicy>, namespace: &str, name: &str) -> Result<ElasticPolicy, ExplainError> {
-    let all = api.list(&ListParams::default()).await.map_err(|e| {
+/// Whether a policy scales a workload that `KIND/NAME` names: `rollout`, `rollouts` or `Rollout`.
+fn scales(policy: &ElasticPolicy, kind: &str, name: &str) -> bool {
+    let (kind, own) = (kind.to_lowercase(), policy.spec.target.kind.to_lowercase());
+    policy.spec.target.name == name && (kind == own || kind.strip_suffix('s') == Some(own.as_str()))
+}
+
+/// The policy, with its namespace.
+async fn find(client: &Client, named: Named) -> Result<(String, ElasticPolicy), ExplainError> {
+    let (namespace, name) = match named {
+        Named::In { namespace, name } => (namespace, name),
+        Named::Either { word, name, default } => {
+            // Who may not look into the default namespace meant the other thing.
+            let near = list(client, &default).await.unwrap_or_default();
+            if let Some(policy) = near.into_iter().find(|p| scales(p, &word, &name)) {
+                return Ok((default, policy));
+            }
+            (word, name)
+        }
+    };
+    let all = list(client, &namespace).await?;
+    match choose(&all, &name) {
+        Some(policy) => Ok((namespace, policy.clone())),
+        None => Err(not_found(&all, name, namespace)),
+    }
+}
+
+async fn list(client: &Client, namespace: &str) -> Result<Vec<ElasticPolicy>, ExplainError> {
+    let api = Api::<ElasticPolicy>::namespaced(client.clone(), namespace);
+    let listed = api.list(&ListParams::default()).await.map_err(|e| {
         ExplainError::Api(Failure::of(&e, "list", "elasticpolicies", &format!("in namespace {namespace}")))
     })?;
-    let by_name = all.items.iter().find(|p| p.name_any() == name);
-    let by_target = || all.items.iter().find(|p| p.spec.target.name == name);
-    by_name.or_else(by_target).cloned().ok_or_else(|| {
-        let names: Vec<_> = all.items.iter().map(kube::ResourceExt::name_any).take(10).collect();
-        let known = match names.as_slice() {
-            [] => "; there is none at all there: check -n".to_owned(),
-            _ => format!("; there are: {}", names.join(", ")),
-        };
-        ExplainError::NotFound { name: name.to_owned(), namespace: namespace.to_owned(), known }
-    })
+    Ok(listed.items)
+}
+
+/// The policy by its own name, else by its target's.
+fn choose<'a>(all: &'a [ElasticPolicy], name: &str) -> Option<&'a ElasticPolicy> {
+    all.iter().find(|p| p.name_any() == name).or_else(|| all.iter().find(|p| p.spec.target.name == name))
+}
+
+fn not_found(all: &[ElasticPolicy], name: String, namespace: String) -> ExplainError {
+    let names: Vec<_> = all.iter().map(kube::ResourceExt::name_any).take(10).collect();
+    let known = match names.as_slice() {
+        [] => "; there is none at all there: check -n".to_owned(),
+        _ => format!("; there are: {}", names.join(", ")),
+    };
+    ExplainError::NotFound { name, namespace, known }
+}
+
+/// The Events, or why they are not shown: who may read a policy need not be allowed to list Events, and its status
+/// says most.
+fn shown(events: Result<Vec<Happening>, Failure>) -> Result<(Vec<Happening>, Option<String>), ExplainError> {
+    match events {
+        Ok(events) => Ok((events, None)),
+        Err(failure) if failure.kind == FailureKind::Forbidden => Ok((Vec::new(), Some(failure.to_string()))),
+        Err(failure) => Err(ExplainError::Api(failure)),
+    }
 }
 
 async fn events(
     api: &Api<Event>,
     namespace: &str,
     policy: &ElasticPolicy,
-) -> Result<Vec<Happening>, ExplainError> {
+) -> Result<Vec<Happening>, Failure> {
     let params = ListParams::default().fields(&format!("regarding.name={}", policy.name_any()));
-    let listed = api.list(&params).await.map_err(|e| {
-        ExplainError::Api(Failure::of(&e, "list", "events", &format!("in namespace {namespace}")))
-    })?;
+    let listed = api
+        .list(&params)
+        .await
+        .map_err(|e| Failure::of(&e, "list", "events", &format!("in namespace {namespace}")))?;
     let ours = listed
         .items
         .into_iter()
@@ -143,7 +199,12 @@ async fn events(
     Ok(happenings)
 }
 
-fn explanation(policy: ElasticPolicy, namespace: String, events: Vec<Happening>) -> Explanation {
+fn explanation(
+    policy: ElasticPolicy,
+    namespace: String,
+    events: Vec<Happening>,
+    events_hidden: Option<String>,
+) -> Explanation {
     let name = policy.name_any();
     let status = policy.status.unwrap_or_default();
     let current =
@@ -156,6 +217,7 @@ fn explanation(policy: ElasticPolicy, namespace: String, events: Vec<Happening>)
         current,
         status,
         events,
+        events_hidden,
     }
 }
 
@@ -182,6 +244,9 @@ fn page(e: &Explanation, now: Timestamp) -> String {
     }
     if !e.events.is_empty() {
         lines.extend([String::new(), happenings(&e.events, now)]);
+    }
+    if let Some(why) = &e.events_hidden {
+        lines.extend([String::new(), format!("  Events are not shown: {why}")]);
     }
     lines.join("\n")
 }
@@ -252,23 +317,49 @@ fn age(at: Option<Timestamp>, now: Timestamp) -> String {
 mod tests {
     use super::*;
 
+    fn policy(kind: &str) -> ElasticPolicy {
+        let text = format!(
+            "{{apiVersion: loadline.dev/v1alpha1, kind: ElasticPolicy, metadata: {{name: checkout, generation: 1}},
+              spec: {{target: {{apiVersion: apps/v1, kind: {kind}, name: web}}, bounds: {{min: 1, max: 2}},
+              load: {{profile: otel-http}}}}}}"
+        );
+        serde_yaml::from_str(&text).unwrap()
+    }
+
     #[test]
     fn a_workload_is_named_in_three_ways() {
         let of = |w: &str, n: Option<&str>| locate(w, n, "default");
-        assert_eq!(of("checkout", None), ("default".into(), "checkout".into()));
-        assert_eq!(of("shop/checkout", None), ("shop".into(), "checkout".into()));
-        assert_eq!(of("deployment/checkout", Some("shop")), ("shop".into(), "checkout".into()));
+        let within = |namespace: &str| Named::In { namespace: namespace.into(), name: "checkout".into() };
+        assert_eq!(of("checkout", None), within("default"));
+        assert_eq!(of("deployment/checkout", None), within("default"));
+        assert_eq!(of("deployment/checkout", Some("shop")), within("shop"));
+        assert_eq!(of("rollout/checkout", Some("shop")), within("shop"));
+        let (word, name, default) = ("shop".into(), "checkout".into(), "default".into());
+        assert_eq!(of("shop/checkout", None), Named::Either { word, name, default });
+    }
+
+    #[test]
+    fn a_kind_is_known_by_the_policy_that_scales_it() {
+        let policy = policy("Rollout");
+        assert!(["rollout", "rollouts", "Rollout"].iter().all(|kind| scales(&policy, kind, "web")));
+        assert!(!scales(&policy, "shop", "web"), "a namespace");
+        assert!(!scales(&policy, "rollout", "other"));
+    }
+
+    #[test]
+    fn who_may_not_list_events_is_told_so_and_sees_the_rest() {
+        let refused = kube::Error::Api(Box::new(kube::core::Status::failure("no", "Forbidden").with_code(403)));
+        let (events, hidden) = shown(Err(Failure::of(&refused, "list", "events", &"x"))).unwrap();
+        let text = page(&explanation(policy("Deployment"), "shop".into(), events, hidden), Timestamp::UNIX_EPOCH);
+        assert!(text.contains("shop/checkout scales Deployment web"), "{text}");
+        assert!(text.contains("Events are not shown: not allowed to list events"), "{text}");
+        assert!(shown(Err(Failure::timed_out("list", "events", &"x"))).is_err());
     }
 
     #[test]
     fn a_policy_that_nobody_judged_says_so() {
-        let policy: ElasticPolicy = serde_yaml::from_str(
-            "{apiVersion: loadline.dev/v1alpha1, kind: ElasticPolicy, metadata: {name: checkout, generation: 1},
-              spec: {target: {apiVersion: apps/v1, kind: Deployment, name: web}, bounds: {min: 1, max: 2},
-              load: {profile: otel-http}}}",
-        )
-        .unwrap();
-        let text = page(&explanation(policy, "shop".into(), Vec::new()), Timestamp::UNIX_EPOCH);
+        let new = explanation(policy("Deployment"), "shop".into(), Vec::new(), None);
+        let text = page(&new, Timestamp::UNIX_EPOCH);
         assert!(text.contains("shop/checkout scales Deployment web"), "{text}");
         assert!(text.contains("is it running?"), "{text}");
     }
