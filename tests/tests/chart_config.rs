@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs};
 
 use loadline_controller::config::Config;
-use loadline_tests::helm::{Helm, NEEDED, chart};
+use loadline_tests::helm::{Helm, HelmError, NEEDED, chart};
 use rstest::rstest;
 use serde_json::{Value as Json, json};
 
@@ -85,12 +85,54 @@ fn every_field_that_the_operator_reads_is_one_that_the_schema_knows(#[case] at: 
     assert_eq!(known, expected);
 }
 
-/// The operator's configuration as the chart renders it with this value of `config`.
-async fn rendered(config: &Json) -> String {
+#[rstest]
+#[case::sync("sync: 100ms", "/config/sync")]
+#[case::sync_of_nothing("sync: 0s", "/config/sync")]
+#[case::timeout("sources: [{name: a, url: 'http://a', timeout: 0s}]", "/config/sources/0/timeout")]
+#[case::scrapes("sources: [{name: a, url: 'http://a', scrapeInterval: 500ms}]", "/config/sources/0/scrapeInterval")]
+#[case::cluster_and_label("sources: [{name: a, url: 'http://a', cluster: b, clusterLabel: c}]", "/config/sources/0")]
+#[case::two_credentials(
+    "sources: [{name: a, url: 'http://a', bearerTokenFile: /t, basicAuth: {username: u, passwordFile: /p}}]",
+    "/config/sources/0"
+)]
+#[case::one_name_twice(
+    "sources: [{name: a, url: 'http://a', cluster: a}, {name: a, url: 'http://b', cluster: b}]",
+    "config.sources: two are named"
+)]
+#[case::trigger_timeout("triggers: {timeout: 0ms}", "/config/triggers/timeout")]
+#[case::trigger_source("triggers: {source: nowhere}", "config.triggers.source: there is no source")]
+#[tokio::test]
+async fn what_the_operator_would_refuse_at_its_start_helm_refuses_before(#[case] config: &str, #[case] said: &str) {
+    Config::parse(config).unwrap_err();
+    let value: Json = serde_yaml::from_str(config).unwrap();
+    let refusal = objects(&value).await.unwrap_err().to_string();
+    assert!(refusal.contains(said), "{refusal}");
+}
+
+#[rstest]
+#[case("sync: 1s")]
+#[case("sync: 1m30s")]
+#[case("sync: 0m1s")]
+#[case("sync: 1500ms")]
+#[case("sources: [{name: a, url: 'http://a', timeout: 500ms, windows: {steady: 2m, burst: 45s}}]")]
+#[case("{sources: [{name: a, url: 'http://a'}], triggers: {source: a}}")]
+#[tokio::test]
+async fn what_the_operator_takes_helm_takes_too(#[case] config: &str) {
+    Config::parse(config).unwrap();
+    objects(&serde_yaml::from_str(config).unwrap()).await.unwrap();
+}
+
+/// All that the chart renders with this value of `config`.
+async fn objects(config: &Json) -> Result<Vec<serde_yaml::Value>, HelmError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("values.json");
     fs::write(&file, json!({"config": config}).to_string()).unwrap();
-    let objects = Helm::offline().unwrap().values(&file).objects("loadline", &NEEDED).await.unwrap();
+    Helm::offline().unwrap().values(&file).objects("loadline", &NEEDED).await
+}
+
+/// The operator's configuration as the chart renders it with this value of `config`.
+async fn rendered(config: &Json) -> String {
+    let objects = objects(config).await.unwrap();
     let map = objects.iter().find(|o| o["kind"] == "ConfigMap").and_then(|m| m.get("data")).unwrap();
     map["config.yaml"].as_str().unwrap().to_owned()
 }

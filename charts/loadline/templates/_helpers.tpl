@@ -67,8 +67,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- include "loadline.fullname" . -}}
 {{- end -}}
 
-{{/* The operator's configuration file. It finds the resource of a kind by discovery. */}}
+{{/* The operator's configuration file. It finds the resource of a kind by discovery. What a schema cannot say is refused
+here, and not only by the operator when it starts. */}}
 {{- define "loadline.config" -}}
+{{- $names := list -}}
+{{- range .Values.config.sources -}}
+{{- if has .name $names -}}
+{{- fail (printf "config.sources: two are named %q; give each its own name" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- with (.Values.config.triggers | default dict).source -}}
+{{- if not (has . $names) -}}
+{{- fail (printf "config.triggers.source: there is no source %q; write the name of one of config.sources" .) -}}
+{{- end -}}
+{{- end -}}
 {{- $kinds := list -}}
 {{- range .Values.scaleTargets -}}
 {{- $kinds = append $kinds (pick . "apiVersion" "kind") -}}
