@@ -34,7 +34,7 @@ pub struct Admin {
 
 /// Why the port could not be served.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: is it taken, or not an address of this machine? Set --admin-addr")]
+#[error("cannot listen on {address}: is it taken, or not an address of this machine? Set --listen")]
 pub struct AdminError {
     address: SocketAddr,
     source: io::Error,

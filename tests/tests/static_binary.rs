@@ -43,7 +43,7 @@ fn binary() -> PathBuf {
         panic!(
             "LOADLINE_BIN does not name the static binary. `tests/run` builds it; by hand: \
              RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --package loadline \
-             --target x86_64-unknown-linux-gnu"
+             --target $(uname -m)-unknown-linux-gnu"
         )
     };
     assert!(path.is_file(), "LOADLINE_BIN names {}, which is not a file", path.display());

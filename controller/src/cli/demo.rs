@@ -83,7 +83,7 @@ fn play(args: &Args, paper: Paper, animated: bool, out: &mut impl Write) -> Resu
 enum DemoError {
     #[error("the demo's own day is broken; please report this with the version of loadline")]
     Day(#[from] serde_yaml::Error),
-    #[error(transparent)]
+    #[error("cannot write to the terminal")]
     Output(#[from] io::Error),
 }
 
@@ -96,6 +96,26 @@ mod tests {
         let mut out = Vec::new();
         play(&args, Paper::plain(), false, &mut out).expect("the demo plays");
         String::from_utf8(out).expect("text")
+    }
+
+    /// A terminal whose reader has gone away.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure() {
+        let args = Args { speed: NonZeroU32::MIN, once: true, seed: 1 };
+        let error = play(&args, Paper::plain(), false, &mut Gone).expect_err("nobody reads");
+        assert!(crate::cli::is_closed_pipe(&error), "{error}");
     }
 
     #[test]
