@@ -74,7 +74,7 @@ pub struct TargetView {
     pub current: u32,
     /// Replicas that are ready.
     pub ready: u32,
-    /// Whether a roll-out is under way.
+    /// Whether a roll-out is under way, or cannot be ruled out.
     pub rolling_out: bool,
     /// UID and resourceVersion.
     pub version: ObjectVersion,

@@ -94,7 +94,8 @@ pub struct Instance {
     pub current: u32,
     /// Replicas that are ready.
     pub ready: u32,
-    /// Whether a roll-out is under way (`observedGeneration` behind, or replicas of two templates).
+    /// Whether a roll-out is under way (`observedGeneration` behind, or replicas of two templates), or cannot be ruled
+    /// out because the object does not tell which of its replicas are ready.
     pub rolling_out: bool,
     /// The object's UID and resourceVersion: what a write must carry.
     pub version: ObjectVersion,

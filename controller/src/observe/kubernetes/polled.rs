@@ -1,5 +1,9 @@
 //! Kinds that cannot be watched as a known type: their `/scale` is read, for the targets that policies name. Kinds that
 //! are not in `scaleTargets` end here too, and are refused.
+//!
+//! `/scale` tells neither which replicas are ready nor whether two templates run side by side, so the object itself is
+//! read too, as a list of one (the operator may list these kinds, but get none): by convention its status has
+//! `readyReplicas` and more, as a Deployment's. Of one that does not say, a roll-out cannot be ruled out.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -8,11 +12,13 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
-use kube::{Api, Client, core::DynamicObject};
+use k8s_openapi::api::autoscaling::v1::Scale;
+use kube::{Api, Client, api::ListParams, core::DynamicObject};
 use loadline_policies::{
     fleet::{ObjectVersion, TargetProblem},
     ids::Target,
 };
+use serde_json::Value;
 use tokio::{sync::Notify, time};
 
 use super::{
@@ -96,26 +102,48 @@ impl Polled {
         let resource = self.discovery.scalable(&Kind::of(target)).await?;
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), &target.namespace, &resource);
         let scale = api.get_scale(&target.name).await.map_err(|error| {
-            let failure = Failure::of(&error, "get", &format!("{}/scale", resource.plural), target);
-            problem(&failure)
+            problem(&Failure::of(&error, "get", &format!("{}/scale", resource.plural), target))
         })?;
-        let status = scale.status.unwrap_or_default();
-        Ok(TargetView {
-            wanted: count(scale.spec.and_then(|s| s.replicas)),
-            current: count(Some(status.replicas)),
-            // `/scale` does not tell ready replicas: all that exist count as ready.
-            ready: count(Some(status.replicas)),
-            rolling_out: false,
-            version: ObjectVersion {
-                uid: scale.metadata.uid.unwrap_or_default(),
-                resource_version: scale.metadata.resource_version.unwrap_or_default(),
-            },
-        })
+        let one = ListParams::default().fields(&format!("metadata.name={}", target.name));
+        let listed = api.list(&one).await.map_err(|error| {
+            problem(&Failure::of(&error, "list", &resource.plural, target))
+        })?;
+        let object = listed.items.into_iter().next().ok_or(TargetProblem::Missing)?;
+        seen(scale, &object)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Target, TargetSeen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `/scale` and the object itself tell together.
+fn seen(scale: Scale, object: &DynamicObject) -> TargetSeen {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Err(TargetProblem::Deleting);
+    }
+    let current = count(scale.status.map(|s| s.replicas));
+    let of_status = |field: &str| object.data.get("status").and_then(|status| status.get(field));
+    let number = |field: &str| of_status(field).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    // Go leaves a count of 0 out: who has none ready looks like who does not say.
+    let ready = number("readyReplicas").or((current == 0).then_some(0));
+    let two_templates = number("updatedReplicas").is_some_and(|updated| updated < current);
+    Ok(TargetView {
+        wanted: count(scale.spec.and_then(|s| s.replicas)),
+        current,
+        ready: ready.unwrap_or(current),
+        rolling_out: ready.is_none() || two_templates || is_behind(object, of_status("observedGeneration")),
+        version: ObjectVersion {
+            uid: scale.metadata.uid.unwrap_or_default(),
+            resource_version: scale.metadata.resource_version.unwrap_or_default(),
+        },
+    })
+}
+
+/// Whether the object's controller has not taken in its present spec. Some write the number as text (Argo Rollouts).
+fn is_behind(object: &DynamicObject, observed: Option<&Value>) -> bool {
+    let observed = observed.and_then(|n| n.as_i64().or_else(|| n.as_str()?.parse().ok()));
+    observed.is_some_and(|observed| object.metadata.generation.is_some_and(|now| now > observed))
 }
 
 fn problem(failure: &Failure) -> TargetProblem {
@@ -126,5 +154,42 @@ fn problem(failure: &Failure) -> TargetProblem {
             tracing::debug!(error = %failure, "the scale of a target could not be read");
             TargetProblem::NotYetSeen
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rollout(status: &Value) -> TargetView {
+        let scale = json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {"replicas": 5},
+            "status": {"replicas": 5}});
+        let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout",
+            "metadata": {"name": "cart", "namespace": "shop", "generation": 3}, "status": status});
+        let read = (serde_json::from_value(scale).unwrap(), serde_json::from_value(object).unwrap());
+        seen(read.0, &read.1).unwrap()
+    }
+
+    #[test]
+    fn unready_replicas_of_a_kind_that_is_not_watched_are_seen() {
+        let view = rollout(&json!({"replicas": 5, "readyReplicas": 2, "updatedReplicas": 5, "observedGeneration": "3"}));
+        assert_eq!((view.wanted, view.current, view.ready, view.rolling_out), (5, 5, 2, false));
+    }
+
+    #[test]
+    fn so_is_its_roll_out() {
+        let rolls = |status: Value| rollout(&status).rolling_out;
+        assert!(rolls(json!({"readyReplicas": 5, "updatedReplicas": 1})));
+        assert!(rolls(json!({"readyReplicas": 5, "observedGeneration": 2})), "a number");
+        assert!(rolls(json!({"readyReplicas": 5, "observedGeneration": "2"})), "a text");
+        assert!(!rolls(json!({"readyReplicas": 5})), "what a kind does not have tells nothing");
+    }
+
+    #[test]
+    fn of_a_kind_that_does_not_tell_who_is_ready_nothing_is_removed() {
+        let view = rollout(&json!({"phase": "Running"}));
+        assert_eq!((view.ready, view.rolling_out), (5, true));
     }
 }
