@@ -139,7 +139,8 @@ pub async fn run(settings: Settings) -> Result<Ended, OperatorError> {
     let writing = writer::run(Arc::clone(&queue), clients.write.clone(), Arc::clone(&metrics), stop.clone());
     let writing = tokio::spawn(writing);
     let ports = ports(&config, &clients, standing, &clock, &mut tasks);
-    let reporter = Reporter::new(Arc::clone(&metrics), queue, view, identity.to_string());
+    let pace = config.status.min_interval;
+    let reporter = Reporter::new(Arc::clone(&metrics), queue, view, identity.to_string(), pace);
     let listener = Reports {
         reporter,
         metrics: Arc::clone(&metrics),

@@ -11,6 +11,9 @@ use loadline_policies::now::Mono;
 /// How long the pauses grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
+    /// Somebody else was quicker: what is seen next is fresh. A second, so that two who write the same all the time
+    /// do not chase each other.
+    Brief,
     /// It may pass by itself any time (no connection, busy): at most 5 s, so that two syncs after the end of
     /// an outage everything is written.
     Short,
@@ -21,6 +24,7 @@ pub enum Patience {
 impl Patience {
     const fn longest(self) -> Duration {
         match self {
+            Self::Brief => FIRST,
             Self::Short => Duration::from_secs(5),
             Self::Long => Duration::from_mins(1),
         }
@@ -104,6 +108,7 @@ mod tests {
             (4, Patience::Long, 8.0),
             (40, Patience::Long, 60.0),
             (40, Patience::Short, 5.0),
+            (40, Patience::Brief, 1.0),
         ] {
             let pause = pause(failures, patience);
             assert!((0.8 * longest..=longest).contains(&pause), "{failures} failures: {pause} s");

@@ -66,6 +66,7 @@ impl KubeActuator {
             other => other.map(|()| Outcome::Done),
         };
         let failure = match outcome {
+            Ok(Outcome::Refused(why)) => return self.overtaken(action, why),
             Ok(outcome) => {
                 self.lock().succeeded(&action.target);
                 return outcome;
@@ -73,7 +74,7 @@ impl KubeActuator {
             Err(Miss::Failure(failure)) => failure,
             // Somebody writes all the time: what is seen at the next tick is fresher than any retry.
             Err(Miss::Conflict) => {
-                return Outcome::Refused(format!("{} changed twice while it was written", action.target));
+                return self.overtaken(action, format!("{} changed twice while it was written", action.target));
             }
         };
         let text = failure.to_string();
@@ -92,6 +93,12 @@ impl KubeActuator {
             }
         }
         Outcome::Failed(text)
+    }
+
+    /// Somebody else changed the target meanwhile.
+    fn overtaken(&self, action: &ScaleAction, why: String) -> Outcome {
+        self.lock().failed(&action.target, Patience::Brief, &why, self.clock.now().mono);
+        Outcome::Refused(why)
     }
 
     /// After a conflict: once more, if nothing that was decided on has changed (a label did, or a status).

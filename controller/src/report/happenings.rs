@@ -1,5 +1,7 @@
 //! What is told as Kubernetes Events: writes, and conditions that turned.
 
+use std::{collections::HashMap, time::Duration};
+
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
@@ -8,6 +10,8 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt as _, api::ObjectMeta};
 use loadline_crds::ElasticPolicy;
 use loadline_policies::{
+    ids::PolicyKey,
+    now::Mono,
     plan::{Action, AppliedAction, Outcome},
     reason::ReasonCode,
 };
@@ -34,6 +38,37 @@ pub(super) struct Happening {
     pub(super) note: String,
     /// What was done or seen: `Scale`, `Observe`.
     pub(super) action: &'static str,
+}
+
+/// A write that fails again for the same reason is told again after this long: a person who looks then sees that it
+/// still does, and the API server is not filled with one sentence.
+const AGAIN: Duration = Duration::from_mins(10);
+
+/// What was last told of the writes of each policy.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashMap<PolicyKey, (String, Mono)>);
+
+impl Told {
+    /// Whether something that a write gave has not just been told. A success always is news, and makes the next
+    /// failure news too.
+    pub(super) fn is_news(&mut self, policy: &PolicyKey, happening: &Happening, now: Mono) -> bool {
+        if !happening.warning {
+            self.0.remove(policy);
+            return true;
+        }
+        let known = self.0.get(policy);
+        let is_news =
+            known.is_none_or(|(reason, at)| *reason != happening.reason || now.since(*at) >= AGAIN);
+        if is_news {
+            self.0.insert(policy.clone(), (happening.reason.clone(), now));
+        }
+        is_news
+    }
+
+    /// Forgets policies that are gone.
+    pub(super) fn retain(&mut self, there: impl Fn(&PolicyKey) -> bool) {
+        self.0.retain(|policy, _| there(policy));
+    }
 }
 
 /// What an applied action tells; a skipped one tells nothing, it is tried again.

@@ -33,15 +33,14 @@ use loadline_policies::{
 
 use self::{
     aftermath::Aftermath,
+    happenings::Told,
     lever::LeverReport,
     metrics::Metrics,
     status::Urgency,
     writer::{Queue, StatusWrite, Written},
 };
+use crate::apply::Backoff;
 pub use view::View;
-
-/// A change that is only worth a write soon waits until the last write is this old.
-const PACE: Duration = Duration::from_mins(1);
 
 /// Reports applied plans.
 #[derive(Debug)]
@@ -51,27 +50,50 @@ pub struct Reporter {
     view: View,
     /// Name of this process in Events.
     instance: String,
+    /// A change that is only worth a write soon waits until the last one is this old.
+    pace: Duration,
     ledger: HashMap<PolicyKey, Entry>,
+    backoff: Backoff<PolicyKey>,
+    told: Told,
     aftermath: Aftermath,
     lever: LeverReport,
 }
 
-/// What was last written about a policy.
+/// What is to stand about a policy.
 #[derive(Debug)]
 struct Entry {
     uid: String,
     status: ElasticPolicyStatus,
+    /// When it last changed.
     at: Mono,
-    /// The resourceVersion that the write was on, and the one that it gave.
+    /// It is not written: the last try has failed, or was put off because of the one before it.
+    owed: bool,
+    /// The resourceVersion that the last write was on, and the one that it gave.
     versions: Option<(String, String)>,
 }
 
 impl Reporter {
-    /// A reporter that has written nothing yet.
+    /// A reporter that has written nothing yet. What changes by itself is written at most every `pace`.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, queue: Arc<Queue>, view: View, instance: String) -> Self {
-        let (aftermath, lever) = (Aftermath::default(), LeverReport::default());
-        Self { metrics, queue, view, instance, ledger: HashMap::new(), aftermath, lever }
+    pub fn new(
+        metrics: Arc<Metrics>,
+        queue: Arc<Queue>,
+        view: View,
+        instance: String,
+        pace: Duration,
+    ) -> Self {
+        Self {
+            metrics,
+            queue,
+            view,
+            instance,
+            pace,
+            ledger: HashMap::new(),
+            backoff: Backoff::default(),
+            told: Told::default(),
+            aftermath: Aftermath::default(),
+            lever: LeverReport::default(),
+        }
     }
 
     /// Reports a plan. Writes are queued only when `writes` (this process is the leader).
@@ -84,10 +106,12 @@ impl Reporter {
     ) {
         self.metrics.plan(&plan);
         if writes {
-            self.settle_results();
+            self.settle_results(plan.at.mono);
             let objects: HashMap<PolicyKey, &Arc<ElasticPolicy>> =
                 policies.iter().map(|p| (key_of(p), p)).collect();
             self.ledger.retain(|key, _| objects.contains_key(key));
+            self.backoff.retain(|key| objects.contains_key(key));
+            self.told.retain(|key| objects.contains_key(key));
             let changes = changes(&plan);
             for (key, object) in &objects {
                 self.report_status(key, object, &plan, memory, changes.get(key).copied());
@@ -125,17 +149,19 @@ impl Reporter {
         self.queue.clear();
     }
 
-    /// Takes in what became of earlier writes. One that failed is forgotten, so that it is tried again.
-    fn settle_results(&mut self) {
+    /// Takes in what became of earlier writes. One that failed is owed: it is tried again after a pause, and what it
+    /// told as Events is not told again.
+    fn settle_results(&mut self, now: Mono) {
         for (key, written) in self.queue.results() {
+            let Some(entry) = self.ledger.get_mut(&key) else { continue };
             match written {
-                Written::Failed => {
-                    self.ledger.remove(&key);
+                Written::Failed(patience, why) => {
+                    (entry.owed, entry.versions) = (true, None);
+                    self.backoff.failed(&key, patience, &why, now);
                 }
                 Written::Done(version) => {
-                    if let Some(entry) = self.ledger.get_mut(&key) {
-                        entry.versions = entry.versions.take().map(|(on, _)| (on, version));
-                    }
+                    entry.versions = entry.versions.take().map(|(on, _)| (on, version));
+                    self.backoff.succeeded(&key);
                 }
             }
         }
@@ -155,31 +181,37 @@ impl Reporter {
         let empty = ElasticPolicyStatus::default();
         let previous = known.map(|e| &e.status).or(object.status.as_ref()).unwrap_or(&empty);
         let status = status::of(decision, memory.policies.get(key), change, previous, plan.at);
-        let due = match status::urgency(previous, &status) {
+        let changed = match status::urgency(previous, &status) {
             Urgency::None => false,
-            Urgency::Soon => known.is_none_or(|e| plan.at.mono.since(e.at) >= PACE),
+            Urgency::Soon => known.is_none_or(|e| plan.at.mono.since(e.at) >= self.pace),
             Urgency::Now => true,
         };
-        if !due {
+        if !changed && known.is_none_or(|e| !e.owed) {
             return;
         }
-        let happened = happenings::of_conditions(&previous.conditions, &status.conditions);
+        let happened = if changed {
+            happenings::of_conditions(&previous.conditions, &status.conditions)
+        } else {
+            Vec::new()
+        };
+        let at = known.filter(|_| !changed).map_or(plan.at.mono, |e| e.at);
         let seen = object.resource_version();
-        let version = match known.and_then(|e| e.versions.as_ref()) {
+        let versions = known.and_then(|e| e.versions.clone());
+        let version = match &versions {
             Some((on, gave)) if Some(on) == seen.as_ref() => Some(gave.clone()),
             _ => seen.clone(),
         };
         for happening in happened {
             self.tell(&happening, object, plan);
         }
-        let write = StatusWrite {
-            policy: Arc::clone(object),
-            resource_version: version.clone(),
-            status: status.clone(),
-        };
-        self.queue.status(key.clone(), write);
-        let versions = seen.zip(version);
-        self.ledger.insert(key.clone(), Entry { uid, status, at: plan.at.mono, versions });
+        let owed = self.backoff.pausing(key, plan.at.mono).is_some();
+        let versions = if owed { versions } else { seen.zip(version.clone()) };
+        if !owed {
+            let policy = Arc::clone(object);
+            let write = StatusWrite { policy, resource_version: version, status: status.clone() };
+            self.queue.status(key.clone(), write);
+        }
+        self.ledger.insert(key.clone(), Entry { uid, status, at, owed, versions });
     }
 
     fn report_actions(&mut self, plan: &Plan<Applied>, objects: &HashMap<PolicyKey, &Arc<ElasticPolicy>>) {
@@ -187,6 +219,7 @@ impl Reporter {
             let Action::Scale(scale) = &applied.action;
             if let (Some(happening), Some(object)) =
                 (happenings::of_action(applied), objects.get(&scale.policy))
+                && self.told.is_news(&scale.policy, &happening, plan.at.mono)
             {
                 self.tell(&happening, object, plan);
             }

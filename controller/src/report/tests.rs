@@ -13,6 +13,7 @@ use loadline_policies::{
 };
 
 use super::{status::remembered, *};
+use crate::apply::Patience;
 
 fn now(seconds: i64) -> Now {
     let wall = "2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap();
@@ -66,6 +67,9 @@ fn plan(at: Now, decision: Decision, actions: Vec<AppliedAction>) -> Plan<Applie
     Plan { at, actions, decisions: BTreeMap::from([(key, decision)]), wake_at: None }
 }
 
+/// Between two writes of what changes by itself.
+const PACE: Duration = Duration::from_mins(1);
+
 struct Desk {
     reporter: Reporter,
     queue: Arc<Queue>,
@@ -75,7 +79,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let queue = Arc::new(Queue::default());
-        let reporter = Reporter::new(Arc::default(), Arc::clone(&queue), View::default(), "pod-1".into());
+        let reporter = Reporter::new(Arc::default(), Arc::clone(&queue), View::default(), "pod-1".into(), PACE);
         Self { reporter, queue, key: PolicyKey::new("shop", "checkout") }
     }
 
@@ -128,8 +132,67 @@ fn a_condition_keeps_its_transition_time_until_it_turns() {
 }
 
 #[test]
-fn only_writes_that_were_done_stand_in_recent_changes() {
-    let action = |outcome| AppliedAction {
+fn a_sentence_that_changes_by_itself_is_written_at_the_configured_pace() {
+    // Given a message that counts, so that it is another one every tick.
+    let counting = |second: i64| {
+        let mut decision = decision(3, 200.0, false);
+        decision.conditions[0].message = format!("for {second} s");
+        plan(now(second), decision, Vec::new())
+    };
+    let mut desk = Desk::new();
+    let written: Vec<i64> = (0..=150).step_by(5).filter(|second| desk.report(counting(*second))).collect();
+    assert_eq!(written, [0, 60, 120]);
+}
+
+#[test]
+fn a_status_that_cannot_be_written_is_tried_again_after_longer_and_longer_pauses() {
+    let mut desk = Desk::new();
+    let mut tried = Vec::new();
+    for second in 0..120 {
+        if desk.report(plan(now(second), decision(3, 200.0, true), Vec::new())) {
+            tried.push(second);
+            desk.queue.settle(desk.key.clone(), Written::Failed(Patience::Long, "forbidden".into()));
+        }
+    }
+    assert!((5..=8).contains(&tried.len()), "1, 2, 4, … up to 60 s: {tried:?}");
+    // When it can be written at last, then it is, once.
+    desk.queue.settle(desk.key.clone(), Written::Done("8".into()));
+    let later = (120..400).filter(|s| desk.report(plan(now(*s), decision(3, 200.0, true), Vec::new())));
+    assert!(later.count() <= 1);
+}
+
+#[test]
+fn what_turned_is_told_once_however_often_the_status_is_tried() {
+    let mut desk = Desk::new();
+    desk.report(plan(now(0), decision(3, 200.0, true), Vec::new()));
+    desk.queue.settle(desk.key.clone(), Written::Done("8".into()));
+    let mut told = 0;
+    for second in 5..60 {
+        desk.report(plan(now(second), decision(3, 200.0, false), Vec::new()));
+        told += desk.queue.waiting_events();
+        desk.queue.settle(desk.key.clone(), Written::Failed(Patience::Brief, "conflict".into()));
+    }
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn a_write_that_keeps_failing_is_told_now_and_then_and_its_success_at_once() {
+    let mut desk = Desk::new();
+    let mut told = |second: i64, outcome: Outcome| {
+        desk.report(plan(now(second), decision(3, 200.0, true), vec![scaled(outcome)]));
+        desk.queue.waiting_events()
+    };
+    let refused = || Outcome::Refused("changed twice".into());
+    let of_ten_minutes: usize = (0..600).step_by(5).map(|second| told(second, refused())).sum();
+    assert_eq!(of_ten_minutes, 1);
+    assert_eq!(told(600, refused()), 1, "it still does");
+    assert_eq!(told(605, Outcome::Done), 1);
+    assert_eq!(told(610, refused()), 1, "and again after a success");
+}
+
+/// A write of five replicas in place of three, and what became of it.
+fn scaled(outcome: Outcome) -> AppliedAction {
+    AppliedAction {
         action: Action::Scale(ScaleAction {
             policy: PolicyKey::new("shop", "checkout"),
             cluster: ClusterId::local(),
@@ -140,8 +203,12 @@ fn only_writes_that_were_done_stand_in_recent_changes() {
             reason: Reason::new(ReasonCode::BelowBand, "more load"),
         }),
         outcome,
-    };
-    let of = |outcome| changes(&plan(now(0), decision(5, 400.0, true), vec![action(outcome)]));
+    }
+}
+
+#[test]
+fn only_writes_that_were_done_stand_in_recent_changes() {
+    let of = |outcome| changes(&plan(now(0), decision(5, 400.0, true), vec![scaled(outcome)]));
     assert_eq!(of(Outcome::Done).into_values().collect::<Vec<_>>(), [(3, 5)]);
     assert!(of(Outcome::Failed("reset".into())).is_empty());
 }

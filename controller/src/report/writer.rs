@@ -17,7 +17,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
-use crate::client::{Failure, FailureKind};
+use crate::{
+    apply::Patience,
+    client::{Failure, FailureKind},
+};
 
 /// Who writes status, in its managed fields.
 pub const FIELD_MANAGER: &str = "loadline-status";
@@ -45,8 +48,8 @@ pub struct StatusWrite {
 pub enum Written {
     /// It stands; the object's new resourceVersion.
     Done(String),
-    /// It did not; the next report tries again from what the watch shows.
-    Failed,
+    /// It did not: tried again after a pause, from what the watch shows then.
+    Failed(Patience, String),
 }
 
 /// The queue between the reporter and the task that writes.
@@ -112,9 +115,20 @@ impl Queue {
         lock(&self.waiting).statuses.contains_key(key)
     }
 
+    /// Says what became of a write.
+    pub(super) fn settle(&self, key: PolicyKey, written: Written) {
+        lock(&self.results).push((key, written));
+    }
+
     /// Drops everything that waits: this process is no longer the writer.
     pub fn clear(&self) {
         *lock(&self.waiting) = Waiting::default();
+    }
+
+    /// How many Events wait.
+    #[cfg(test)]
+    pub(super) fn waiting_events(&self) -> usize {
+        lock(&self.waiting).events.len()
     }
 
     fn take(&self) -> Option<Job> {
@@ -150,7 +164,7 @@ async fn write(job: Job, client: Client, queue: Arc<Queue>, metrics: Arc<Metrics
         Job::Lever(lever) => write_lever(*lever, client, &metrics).await,
         Job::Status(key, write) => {
             let written = write_status(&key, *write, client, &metrics).await;
-            lock(&queue.results).push((key, written));
+            queue.settle(key, written);
         }
         Job::Event(event) => write_event(&event, client, &metrics).await,
     }
@@ -165,7 +179,8 @@ async fn write_status(key: &PolicyKey, write: StatusWrite, client: Client, metri
     match api.replace_status(&key.name, &params, &object).await {
         Ok(object) => {
             metrics.status_write("done");
-            object.metadata.resource_version.map_or(Written::Failed, Written::Done)
+            let version = object.metadata.resource_version;
+            version.map_or_else(|| Written::Failed(Patience::Long, "no version".to_owned()), Written::Done)
         }
         Err(error) => {
             let failure = Failure::of(&error, "update", "elasticpolicies/status", key);
@@ -175,7 +190,7 @@ async fn write_status(key: &PolicyKey, write: StatusWrite, client: Client, metri
             } else {
                 tracing::warn!(policy = %key, error = %failure, "status not written");
             }
-            Written::Failed
+            Written::Failed(patience(failure.kind), failure.to_string())
         }
     }
 }
@@ -196,6 +211,17 @@ async fn write_lever(mut lever: SafetyLever, client: Client, metrics: &Metrics) 
                 tracing::warn!(error = %failure, "status of the lever not written");
             }
         }
+    }
+}
+
+/// How long a status waits that could not be written.
+const fn patience(kind: FailureKind) -> Patience {
+    match kind {
+        FailureKind::Conflict | FailureKind::NotFound | FailureKind::PermitLapsed => Patience::Brief,
+        FailureKind::TimedOut | FailureKind::Unreachable | FailureKind::Busy | FailureKind::Other => {
+            Patience::Short
+        }
+        FailureKind::Forbidden | FailureKind::Unauthorized | FailureKind::Invalid => Patience::Long,
     }
 }
 
