@@ -89,8 +89,14 @@ fn every_field_that_the_operator_reads_is_one_that_the_schema_knows(#[case] at: 
 #[case::sync("sync: 100ms", "/config/sync")]
 #[case::sync_of_nothing("sync: 0s", "/config/sync")]
 #[case::timeout("sources: [{name: a, url: 'http://a', timeout: 0s}]", "/config/sources/0/timeout")]
-#[case::scrapes("sources: [{name: a, url: 'http://a', scrapeInterval: 500ms}]", "/config/sources/0/scrapeInterval")]
-#[case::cluster_and_label("sources: [{name: a, url: 'http://a', cluster: b, clusterLabel: c}]", "/config/sources/0")]
+#[case::scrapes(
+    "sources: [{name: a, url: 'http://a', scrapeInterval: 500ms}]",
+    "/config/sources/0/scrapeInterval"
+)]
+#[case::cluster_and_label(
+    "sources: [{name: a, url: 'http://a', cluster: b, clusterLabel: c}]",
+    "/config/sources/0"
+)]
 #[case::two_credentials(
     "sources: [{name: a, url: 'http://a', bearerTokenFile: /t, basicAuth: {username: u, passwordFile: /p}}]",
     "/config/sources/0"
@@ -102,7 +108,10 @@ fn every_field_that_the_operator_reads_is_one_that_the_schema_knows(#[case] at: 
 #[case::trigger_timeout("triggers: {timeout: 0ms}", "/config/triggers/timeout")]
 #[case::trigger_source("triggers: {source: nowhere}", "config.triggers.source: there is no source")]
 #[tokio::test]
-async fn what_the_operator_would_refuse_at_its_start_helm_refuses_before(#[case] config: &str, #[case] said: &str) {
+async fn what_the_operator_would_refuse_at_its_start_helm_refuses_before(
+    #[case] config: &str,
+    #[case] said: &str,
+) {
     Config::parse(config).unwrap_err();
     let value: Json = serde_yaml::from_str(config).unwrap();
     let refusal = objects(&value).await.unwrap_err().to_string();

@@ -74,7 +74,8 @@ impl KubeActuator {
             Err(Miss::Failure(failure)) => failure,
             // Somebody writes all the time: what is seen at the next tick is fresher than any retry.
             Err(Miss::Conflict) => {
-                return self.overtaken(action, format!("{} changed twice while it was written", action.target));
+                return self
+                    .overtaken(action, format!("{} changed twice while it was written", action.target));
             }
         };
         let text = failure.to_string();

@@ -348,9 +348,11 @@ mod tests {
 
     #[test]
     fn who_may_not_list_events_is_told_so_and_sees_the_rest() {
-        let refused = kube::Error::Api(Box::new(kube::core::Status::failure("no", "Forbidden").with_code(403)));
+        let refused =
+            kube::Error::Api(Box::new(kube::core::Status::failure("no", "Forbidden").with_code(403)));
         let (events, hidden) = shown(Err(Failure::of(&refused, "list", "events", &"x"))).unwrap();
-        let text = page(&explanation(policy("Deployment"), "shop".into(), events, hidden), Timestamp::UNIX_EPOCH);
+        let text =
+            page(&explanation(policy("Deployment"), "shop".into(), events, hidden), Timestamp::UNIX_EPOCH);
         assert!(text.contains("shop/checkout scales Deployment web"), "{text}");
         assert!(text.contains("Events are not shown: not allowed to list events"), "{text}");
         assert!(shown(Err(Failure::timed_out("list", "events", &"x"))).is_err());

@@ -57,8 +57,7 @@ impl Told {
             return true;
         }
         let known = self.0.get(policy);
-        let is_news =
-            known.is_none_or(|(reason, at)| *reason != happening.reason || now.since(*at) >= AGAIN);
+        let is_news = known.is_none_or(|(reason, at)| *reason != happening.reason || now.since(*at) >= AGAIN);
         if is_news {
             self.0.insert(policy.clone(), (happening.reason.clone(), now));
         }

@@ -8,13 +8,14 @@ mod changing;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use loadline_policies::{
+    now::Mono,
     plan::{Applied, Decision, Plan},
     reason::{Condition, ConditionKind},
 };
@@ -97,6 +98,8 @@ pub struct Metrics {
     conditions: Counts<State>,
     problems: Counts<Problem>,
     data_age: Float,
+    /// When the oldest reading of the last tick that had any was taken.
+    oldest_reading: Mutex<Option<Mono>>,
     queries: Counter,
     queries_per_tick: Gauge,
     leader: Gauge,
@@ -128,6 +131,7 @@ impl Default for Metrics {
             conditions: Changing::default(),
             problems: Changing::default(),
             data_age: Float::default(),
+            oldest_reading: Mutex::default(),
             queries: Counter::default(),
             queries_per_tick: Gauge::default(),
             leader: Gauge::default(),
@@ -171,7 +175,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "decision_lag",
-            "From the telemetry's answer to the scale write sent",
+            "From the telemetry's answer to the sending of a scale write that was done",
             Unit::Seconds,
             self.lag.clone(),
         );
@@ -193,7 +197,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "data_age",
-            "Age of the oldest reading that the last tick used",
+            "Age of the oldest reading that the last tick used; when none could be read, of the last ones",
             Unit::Seconds,
             self.data_age.clone(),
         );
@@ -263,11 +267,24 @@ impl Metrics {
             self.actions.get_or_create(&Settled { outcome: applied.outcome.label() }).inc();
         }
         self.policies.set(i64::try_from(plan.decisions.len()).unwrap_or(i64::MAX));
-        let ages = plan.decisions.values().filter_map(|d| d.demand).map(|d| d.age.as_secs_f64());
-        self.data_age.set(ages.fold(0.0, f64::max));
+        self.age_of_data(plan);
         self.count_conditions(plan);
         self.name_problems(plan);
         self.by_policy(plan);
+    }
+
+    /// When nothing could be read, what was read last grows older: 0 would say that it is fresh.
+    fn age_of_data(&self, plan: &Plan<Applied>) {
+        let mut read = self.oldest_reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = plan.decisions.values().filter_map(|d| d.demand).map(|d| d.age).max();
+        let now = plan.at.mono;
+        *read = match (oldest, *read) {
+            (Some(age), _) => Some(now.minus(age)),
+            // There is nothing to be read for no policy.
+            (None, _) if plan.decisions.is_empty() => None,
+            (None, before) => Some(before.unwrap_or(now)),
+        };
+        self.data_age.set(read.map_or(0.0, |at| now.since(at).as_secs_f64()));
     }
 
     fn name_problems(&self, plan: &Plan<Applied>) {
@@ -352,120 +369,4 @@ fn is_problem(condition: &Condition) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicBool;
-
-    use jiff::Timestamp;
-    use loadline_policies::{
-        fleet::{Fleet, InvalidPolicy},
-        ids::PolicyKey,
-        memory::Memory,
-        now::Now,
-        policy::Mode,
-    };
-
-    use super::*;
-    use crate::tick::tick;
-
-    /// The plan for these policies, each of which is not valid.
-    fn plan_of_invalid(names: &[&str]) -> Plan<Applied> {
-        let invalid =
-            |name: &&str| (PolicyKey::new("shop", name), InvalidPolicy { generation: 1, complaints: vec![] });
-        let fleet = Fleet {
-            now: Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO),
-            freeze: None,
-            clusters: BTreeMap::new(),
-            workloads: BTreeMap::new(),
-            invalid: names.iter().map(invalid).collect(),
-        };
-        tick(&fleet, &mut Memory::default()).applied(Vec::new())
-    }
-
-    #[test]
-    fn a_problem_names_its_policy_for_as_long_as_it_lasts() {
-        let line = |policy: &str| {
-            format!(
-                "loadline_policy_problem{{namespace=\"shop\",policy=\"{policy}\",condition=\"Ready\",\
-                 reason=\"InvalidSpec\"}} 1\n"
-            )
-        };
-        let metrics = Metrics::default();
-        metrics.plan(&plan_of_invalid(&["cart", "checkout"]));
-        let text = metrics.text().unwrap();
-        assert!(text.contains(&line("cart")) && text.contains(&line("checkout")), "{text}");
-        metrics.plan(&plan_of_invalid(&["checkout"]));
-        let text = metrics.text().unwrap();
-        assert!(!text.contains(&line("cart")) && text.contains(&line("checkout")), "{text}");
-        metrics.plan(&plan_of_invalid(&[]));
-        assert!(!metrics.text().unwrap().contains("loadline_policy_problem{"));
-    }
-
-    /// A plan for one policy that was judged.
-    fn plan_of_judged(name: &str, desired: u32) -> Plan<Applied> {
-        let mut plan = plan_of_invalid(&[name]);
-        for decision in plan.decisions.values_mut() {
-            decision.mode = Some(Mode::Active);
-            decision.desired = desired;
-            decision.redundancy = Some(f64::from(desired));
-        }
-        plan
-    }
-
-    #[test]
-    fn a_number_of_a_policy_goes_with_the_policy() {
-        let metrics = Metrics::default();
-        let line = |name: &str, n| {
-            format!("loadline_desired_replicas{{namespace=\"shop\",policy=\"{name}\"}} {n}\n")
-        };
-        metrics.plan(&plan_of_judged("cart", 3));
-        metrics.plan(&plan_of_judged("cart", 4));
-        assert!(metrics.text().unwrap().contains(&line("cart", 4)));
-        metrics.plan(&plan_of_judged("checkout", 5));
-        let text = metrics.text().unwrap();
-        assert!(text.contains(&line("checkout", 5)) && !text.contains("policy=\"cart\""), "{text}");
-    }
-
-    #[test]
-    fn a_scrape_in_the_middle_of_a_tick_sees_no_gap() {
-        let metrics = Metrics::default();
-        metrics.plan(&plan_of_judged("cart", 1));
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                (1..2_000).for_each(|n| metrics.plan(&plan_of_judged("cart", n % 7)));
-                done.store(true, Ordering::SeqCst);
-            });
-            while !done.load(Ordering::SeqCst) {
-                let text = metrics.text().unwrap();
-                for series in
-                    ["loadline_desired_replicas{", "loadline_redundancy{", "loadline_policy_conditions{"]
-                {
-                    assert!(text.contains(series), "{series} is missing in\n{text}");
-                }
-            }
-        });
-    }
-
-    #[test]
-    fn what_alerts_read_is_there_before_anything_happens() {
-        let text = Metrics::default().text().unwrap();
-        for line in [
-            "loadline_actions_total{outcome=\"failed\"} 0",
-            "loadline_status_writes_total{outcome=\"conflict\"} 0",
-            "loadline_leader 0",
-            "loadline_tick_step_duration_seconds_count{step=\"tick\"} 0",
-        ] {
-            assert!(text.contains(line), "{line} is missing in\n{text}");
-        }
-    }
-
-    #[test]
-    fn queries_of_a_tick_are_the_difference() {
-        let metrics = Metrics::default();
-        metrics.queries(5);
-        metrics.queries(12);
-        let text = metrics.text().unwrap();
-        assert!(text.contains("loadline_telemetry_queries_per_tick 7"), "{text}");
-        assert!(text.contains("loadline_telemetry_queries_total 12"), "{text}");
-    }
-}
+mod tests;

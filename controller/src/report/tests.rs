@@ -79,7 +79,8 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let queue = Arc::new(Queue::default());
-        let reporter = Reporter::new(Arc::default(), Arc::clone(&queue), View::default(), "pod-1".into(), PACE);
+        let reporter =
+            Reporter::new(Arc::default(), Arc::clone(&queue), View::default(), "pod-1".into(), PACE);
         Self { reporter, queue, key: PolicyKey::new("shop", "checkout") }
     }
 

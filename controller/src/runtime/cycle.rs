@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadline_policies::{
     memory::{self, Memory},
     now::Mono,
-    plan::{Applied, Plan},
+    plan::{Applied, Outcome, Plan},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +44,7 @@ pub struct Done {
     pub plan: Plan<Applied>,
     /// How long each step took.
     pub timings: Timings,
-    /// From the telemetry's answer to each write that was sent.
+    /// From the telemetry's answer to the moment when each write that was done was sent.
     pub lags: Vec<Duration>,
 }
 
@@ -97,6 +97,57 @@ where
         tick: between(seen.mono, decided.mono),
         apply: between(decided.mono, done.mono),
     };
-    let lags = begun.into_iter().flatten().map(|sent| between(answered.mono, sent)).collect();
+    let lags = lags(&plan, &begun, answered.mono);
     Cycle { done: Done { plan, timings, lags }, objects }
+}
+
+/// From the telemetry's answer to each write that was done. One that was skipped was never sent, and one that was refused
+/// or has failed changed nothing.
+fn lags(plan: &Plan<Applied>, begun: &[Option<Mono>], answered: Mono) -> Vec<Duration> {
+    let tried = plan.actions.iter().zip(begun);
+    let done = tried.filter(|(applied, _)| applied.outcome == Outcome::Done);
+    done.filter_map(|(_, sent)| Some(sent.as_ref()?.since(answered))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use loadline_policies::{
+        fleet::ObjectVersion,
+        ids::{ClusterId, PolicyKey, Target},
+        now::Now,
+        plan::{Action, AppliedAction, ScaleAction},
+        reason::{Reason, ReasonCode},
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_writes_that_were_done_count_for_the_decision_lag() {
+        let at = |ms: u64| Mono(Duration::from_millis(ms));
+        let scale = || ScaleAction {
+            policy: PolicyKey::new("shop", "cart"),
+            cluster: ClusterId::local(),
+            target: Target::new("apps/v1", "Deployment", "shop", "cart"),
+            from: 3,
+            to: 5,
+            version: ObjectVersion { uid: "u".into(), resource_version: "1".into() },
+            reason: Reason::new(ReasonCode::BelowBand, "below"),
+        };
+        // Given that the actuator was asked for all but the last, and put one of them off itself.
+        let outcomes = [
+            Outcome::Done,
+            Outcome::Skipped("no permit".into()),
+            Outcome::Refused("changed".into()),
+            Outcome::Failed("reset".into()),
+            Outcome::Skipped("stopping".into()),
+        ];
+        let begun = [Some(at(120)), Some(at(130)), Some(at(140)), Some(at(150)), None];
+        let actions = outcomes.map(|outcome| AppliedAction { action: Action::Scale(scale()), outcome });
+        let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
+        let plan = Plan { at: now, actions: actions.into(), decisions: BTreeMap::new(), wake_at: None };
+        assert_eq!(lags(&plan, &begun, at(100)), [Duration::from_millis(20)]);
+    }
 }

@@ -157,7 +157,9 @@ fn vetoes(workload: &Workload, assessment: &Assessment) -> Vec<Reason> {
     for (cluster, instance) in &workload.instances {
         match instance {
             Ok(instance) if instance.rolling_out => {
-                let text = format!("A roll-out is under way in cluster {cluster}, or cannot be ruled out: nothing is removed.");
+                let text = format!(
+                    "A roll-out is under way in cluster {cluster}, or cannot be ruled out: nothing is removed."
+                );
                 vetoes.push(Reason::new(ReasonCode::RollingOut, text));
             }
             Ok(_) => {}

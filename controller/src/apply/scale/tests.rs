@@ -189,7 +189,9 @@ async fn a_target_that_somebody_else_keeps_changing_rests_a_moment() {
     let (actuator, server) = actuator(200);
     let wire = tokio::spawn(serve(server, vec![status(409, "Conflict"), (200, scale("u1", "44", 9))]));
     assert!(matches!(actuator.scale(&action()).await, Outcome::Refused(_)));
-    assert!(matches!(actuator.scale(&action()).await, Outcome::Skipped(why) if why.contains("9 replicas now")));
+    assert!(
+        matches!(actuator.scale(&action()).await, Outcome::Skipped(why) if why.contains("9 replicas now"))
+    );
     drop(actuator);
     assert_eq!(wire.await.unwrap().len(), 2);
 }

@@ -105,9 +105,10 @@ impl Polled {
             problem(&Failure::of(&error, "get", &format!("{}/scale", resource.plural), target))
         })?;
         let one = ListParams::default().fields(&format!("metadata.name={}", target.name));
-        let listed = api.list(&one).await.map_err(|error| {
-            problem(&Failure::of(&error, "list", &resource.plural, target))
-        })?;
+        let listed = api
+            .list(&one)
+            .await
+            .map_err(|error| problem(&Failure::of(&error, "list", &resource.plural, target)))?;
         let object = listed.items.into_iter().next().ok_or(TargetProblem::Missing)?;
         seen(scale, &object)
     }
@@ -174,7 +175,9 @@ mod tests {
 
     #[test]
     fn unready_replicas_of_a_kind_that_is_not_watched_are_seen() {
-        let view = rollout(&json!({"replicas": 5, "readyReplicas": 2, "updatedReplicas": 5, "observedGeneration": "3"}));
+        let view = rollout(
+            &json!({"replicas": 5, "readyReplicas": 2, "updatedReplicas": 5, "observedGeneration": "3"}),
+        );
         assert_eq!((view.wanted, view.current, view.ready, view.rolling_out), (5, 5, 2, false));
     }
 

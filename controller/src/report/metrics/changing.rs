@@ -36,13 +36,14 @@ where
     /// Shows exactly these values.
     pub(super) fn show(&self, values: BTreeMap<L, N>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in shown.keys().filter(|label| !values.contains_key(*label)) {
-            self.family.remove(gone);
-        }
+        // First what is new: a problem whose reason turns is shown twice for a moment rather than not at all.
         for (label, value) in &values {
             if shown.get(label) != Some(value) {
                 self.family.get_or_create(label).set(*value);
             }
+        }
+        for gone in shown.keys().filter(|label| !values.contains_key(*label)) {
+            self.family.remove(gone);
         }
         *shown = values;
     }
