@@ -16,10 +16,10 @@ use super::store::{Key, Store, Trouble};
 const WATCH_SECONDS: u32 = 240;
 
 /// Pauses after errors that may pass by themselves: doubled each time, up to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// Pause after an answer that only a person can change (RBAC, a CRD that is not installed).
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fills `store` from the objects of `api`, reduced by `reduce`; tells `notify` what `changed` calls a change.
 ///
