@@ -261,8 +261,8 @@ pub fn binary() -> Result<PathBuf, OperatorError> {
     })
 }
 
-/// The sum over the series of one metric in Prometheus' text format.
-fn sum(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+/// The sum over the series of one metric in Prometheus' text format whose line contains all of `labels`.
+pub(crate) fn sum(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let of = |line: &str| {
         let rest = line.strip_prefix(name)?;
         let (series, value) = match rest.strip_prefix('{') {

@@ -3,14 +3,10 @@
 
 use std::{error::Error, time::Duration};
 
-use k8s_openapi::api::{
-    coordination::v1::Lease,
-    core::v1::{Namespace, ServiceAccount},
-    rbac::v1::{ClusterRoleBinding, RoleRef, Subject},
-};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
-    api::{ObjectMeta, Patch, PatchParams},
+    api::{Patch, PatchParams},
 };
 use loadline_crds::ElasticPolicy;
 use serde_json::json;
@@ -54,7 +50,10 @@ impl Pair {
         let client = cluster.client().await?;
         let namespace = cluster.namespace("shop").await?;
         cluster.deploy(&namespace, "web", 1, "10m").await?;
-        accounts(&cluster, &client).await?;
+        // The audit log tells the two apart by name. What each may do is another test's matter.
+        for name in NAMES {
+            cluster.administrator(NAMESPACE, name).await?;
+        }
         let policy = ElasticPolicy::new(
             "web",
             serde_json::from_value(json!({
@@ -191,33 +190,6 @@ impl Pair {
 
 fn users() -> [String; 2] {
     NAMES.map(|name| format!("system:serviceaccount:{NAMESPACE}:{name}"))
-}
-
-/// Their ServiceAccounts: the audit log tells them apart by name. What each may do is another test's matter.
-async fn accounts(cluster: &Cluster, client: &Client) -> Result<(), Failure> {
-    let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
-    let namespace = Namespace { metadata: named(NAMESPACE), ..Namespace::default() };
-    cluster.apply(&Api::all(client.clone()), &namespace).await?;
-    for name in NAMES {
-        let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
-        cluster.apply(&Api::namespaced(client.clone(), NAMESPACE), &account).await?;
-        let binding = ClusterRoleBinding {
-            metadata: named(name),
-            role_ref: RoleRef {
-                api_group: "rbac.authorization.k8s.io".to_owned(),
-                kind: "ClusterRole".to_owned(),
-                name: "cluster-admin".to_owned(),
-            },
-            subjects: Some(vec![Subject {
-                kind: "ServiceAccount".to_owned(),
-                name: name.to_owned(),
-                namespace: Some(NAMESPACE.to_owned()),
-                ..Subject::default()
-            }]),
-        };
-        cluster.apply(&Api::all(client.clone()), &binding).await?;
-    }
-    Ok(())
 }
 
 async fn begin(cluster: &Cluster, name: &str) -> Result<Operator, Failure> {

@@ -8,7 +8,7 @@ async fn only_the_holder_of_the_lease_writes_whatever_happens_to_it() {
 }
 
 #[tokio::test]
-async fn a_fleet_of_a_thousand_workloads_is_emulated_and_scraped() {
+async fn many_policies_are_followed_with_few_queries_and_rest_without_a_write() {
     proofs::run("fleet", Scale::TENTH).await.unwrap();
 }
 

@@ -1,8 +1,11 @@
-//! Many workloads at once, for scale.
+//! Many objects at once, for scale.
+
+use std::{fmt::Debug, ops::Range};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::{Api, api::PostParams};
+use kube::{Api, ResourceExt, api::PostParams};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Cluster, ClusterError, objects::deployment};
 
@@ -10,7 +13,7 @@ use super::{Cluster, ClusterError, objects::deployment};
 const AT_ONCE: usize = 32;
 
 impl Cluster {
-    /// Creates `count` Deployments of one small fake pod each, `PREFIX-00000` and up; gives their names.
+    /// Creates Deployments of one small fake pod each, `PREFIX-00000` and up; gives their names.
     ///
     /// # Errors
     /// When the API server refuses one.
@@ -18,23 +21,38 @@ impl Cluster {
         &self,
         namespace: &str,
         prefix: &str,
-        count: u32,
+        numbers: Range<u32>,
     ) -> Result<Vec<String>, ClusterError> {
         let api: Api<Deployment> = Api::namespaced(self.client().await?, namespace);
-        stream::iter(0..count)
-            .map(|i| {
-                let (api, name) = (api.clone(), format!("{prefix}-{i:05}"));
-                async move {
-                    let refused = self.api_error(format!("create {name}"));
-                    let object = match deployment(namespace, &name, 1, "10m") {
-                        Ok(object) => object,
-                        Err(error) => return Err(refused(kube::Error::SerdeError(error))),
-                    };
-                    api.create(&PostParams::default(), &object).await.map_err(refused)?;
-                    Ok(name)
-                }
+        let object = |number| {
+            let name = format!("{prefix}-{number:05}");
+            deployment(namespace, &name, 1, "10m")
+                .map_err(|e| self.api_error(format!("create {name}"))(kube::Error::SerdeError(e)))
+        };
+        let objects: Vec<Deployment> = numbers.map(object).collect::<Result<_, _>>()?;
+        let names = objects.iter().map(ResourceExt::name_any).collect();
+        self.create_many(&api, objects).await?;
+        Ok(names)
+    }
+
+    /// Creates objects, several at once.
+    ///
+    /// # Errors
+    /// When the API server refuses one.
+    pub async fn create_many<K>(
+        &self,
+        api: &Api<K>,
+        objects: impl IntoIterator<Item = K>,
+    ) -> Result<(), ClusterError>
+    where
+        K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        stream::iter(objects)
+            .map(|object| async move {
+                let refused = self.api_error(format!("create {}", object.name_any()));
+                api.create(&PostParams::default(), &object).await.map(drop).map_err(refused)
             })
-            .buffered(AT_ONCE)
+            .buffer_unordered(AT_ONCE)
             .try_collect()
             .await
     }

@@ -4,11 +4,12 @@ use std::{fs, path::PathBuf};
 
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::ServiceAccount,
+    core::v1::{Namespace, ServiceAccount},
+    rbac::v1::{ClusterRoleBinding, RoleRef, Subject},
 };
 use kube::{
     Api, Client, Config,
-    api::PostParams,
+    api::{ObjectMeta, PostParams},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 
@@ -48,6 +49,36 @@ impl Cluster {
         let path = self.kubeconfig.with_file_name(format!("kubeconfig-{namespace}-{name}.yaml"));
         fs::write(&path, text).map_err(|source| ClusterError::File { path: path.clone(), source })?;
         Ok(path)
+    }
+
+    /// Makes a ServiceAccount, with its namespace, that may do everything: for an operator whose writes are told
+    /// from all others by its name. What it needs is another test's matter. Gives its user name.
+    ///
+    /// # Errors
+    /// When the API server refuses one of the objects.
+    pub async fn administrator(&self, namespace: &str, name: &str) -> Result<String, ClusterError> {
+        let client = self.client().await?;
+        let named = |name: &str| ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let place = Namespace { metadata: named(namespace), ..Namespace::default() };
+        self.apply(&Api::all(client.clone()), &place).await?;
+        let account = ServiceAccount { metadata: named(name), ..ServiceAccount::default() };
+        self.apply(&Api::namespaced(client.clone(), namespace), &account).await?;
+        let binding = ClusterRoleBinding {
+            metadata: named(name),
+            role_ref: RoleRef {
+                api_group: "rbac.authorization.k8s.io".to_owned(),
+                kind: "ClusterRole".to_owned(),
+                name: "cluster-admin".to_owned(),
+            },
+            subjects: Some(vec![Subject {
+                kind: "ServiceAccount".to_owned(),
+                name: name.to_owned(),
+                namespace: Some(namespace.to_owned()),
+                ..Subject::default()
+            }]),
+        };
+        self.apply(&Api::all(client), &binding).await?;
+        Ok(format!("system:serviceaccount:{namespace}:{name}"))
     }
 
     async fn kubeconfig_with_token(&self, namespace: &str, name: &str) -> Result<Kubeconfig, ClusterError> {

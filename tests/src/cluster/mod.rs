@@ -24,7 +24,7 @@ use tokio::{process::Command, sync::RwLock, sync::RwLockReadGuard};
 pub use components::Component;
 pub use kubeconfig::client;
 pub use objects::deployment;
-pub use options::Options;
+pub use options::{Audit, Options};
 
 use crate::{
     binaries::{BinaryError, Tool},
@@ -153,8 +153,8 @@ impl Cluster {
         ] {
             args.extend([format!("--{flag}-binary"), tool.get(&progress)?.path.display().to_string()]);
         }
-        if options.audit {
-            let policy = write(run.path().join("audit-policy.yaml"), include_str!("audit.yaml"))?;
+        if let Some(policy) = options.audit.policy() {
+            let policy = write(run.path().join("audit-policy.yaml"), policy)?;
             args.extend(["--kube-audit-policy".to_owned(), policy.display().to_string()]);
         }
         let folder = run.path().join("kwok/clusters").join(name);
@@ -195,7 +195,7 @@ impl Cluster {
         self.run.path()
     }
 
-    /// The API server's audit log, one JSON object a line; empty unless [`Options::audit`].
+    /// The API server's audit log, one JSON object a line; empty with [`Audit::Off`].
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.folder.join("logs/audit.log")

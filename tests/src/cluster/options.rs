@@ -17,13 +17,37 @@ pub struct Options {
     pub start_delay: Duration,
     /// The most that a start takes; each pod draws its own between the two.
     pub start_until: Duration,
-    /// Whether the API server writes an audit log of all writes.
-    pub audit: bool,
+    /// What the API server's audit log holds.
+    pub audit: Audit,
     /// Whether the control plane may work as fast as it can (its clients are limited to 20–50 requests a
     /// second otherwise); for scale tests.
     pub no_qps_limits: bool,
     /// Whether Loadline's CRDs are installed.
     pub crds: bool,
+}
+
+/// What the API server's audit log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audit {
+    /// Nothing: there is none.
+    #[default]
+    Off,
+    /// Every write of a person or an operator, with its body.
+    Writes,
+    /// Which writes the ServiceAccounts of the operator's namespace made, and when, without their bodies: of a
+    /// fleet of thousands everything would be a gigabyte.
+    Operators,
+}
+
+impl Audit {
+    /// The policy to give to the API server.
+    pub(super) fn policy(self) -> Option<&'static str> {
+        match self {
+            Self::Off => None,
+            Self::Writes => Some(include_str!("audit.yaml")),
+            Self::Operators => Some(include_str!("audit-operators.yaml")),
+        }
+    }
 }
 
 impl Default for Options {
@@ -34,7 +58,7 @@ impl Default for Options {
             pods_per_node: 110,
             start_delay: Duration::ZERO,
             start_until: Duration::ZERO,
-            audit: false,
+            audit: Audit::Off,
             no_qps_limits: false,
             crds: true,
         }
@@ -49,10 +73,10 @@ impl Options {
         self
     }
 
-    /// With an audit log.
+    /// With an audit log of all writes.
     #[must_use]
     pub fn audited(mut self) -> Self {
-        self.audit = true;
+        self.audit = Audit::Writes;
         self
     }
 
