@@ -32,7 +32,8 @@ pub struct Load {
 #[x_kube(validation = ("[has(self.labels), has(self.route), has(self.service)].filter(given, given).size() == 1",
     "exactly one of labels, route and service is needed: keep one, or remove match to find series as the profile says"))]
 pub struct SeriesMatch {
-    /// Series with all these labels; each must be one that the profile groups by.
+    /// Series of the policy's namespace with all these labels; each must be one that the profile groups by. A
+    /// profile without a label for the namespace takes none, unless it is one of queues, which know no namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minProperties" = 1, "maxProperties" = 8,
         "additionalProperties" = {"type": "string", "minLength": 1, "maxLength": 253}))]
