@@ -1,6 +1,10 @@
 //! Bytes between two connections, held back or slowed down.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,16 +31,28 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Carries bytes both ways until both sides have closed, or one broke.
-    pub(super) async fn join(self, client: TcpStream, upstream: TcpStream) {
+    /// Carries bytes both ways until both sides have closed, or one broke. `asked` counts what the client sends.
+    pub(super) async fn join(self, client: TcpStream, upstream: TcpStream, asked: &AtomicU64) {
         let (from_client, to_client) = client.into_split();
         let (from_upstream, to_upstream) = upstream.into_split();
-        let asked = Self { delay: Duration::ZERO, ..self };
+        let there = Self { delay: Duration::ZERO, ..self };
+        let count = || {
+            asked.fetch_add(1, Ordering::SeqCst);
+        };
         // An error of either direction ends both: what is dropped here is closed.
-        let _ = tokio::try_join!(asked.carry(from_client, to_upstream), self.carry(from_upstream, to_client));
+        let _ = tokio::try_join!(
+            there.carry(from_client, to_upstream, count),
+            self.carry(from_upstream, to_client, || {})
+        );
     }
 
-    async fn carry(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+    /// Carries bytes one way; calls `heard` for each piece that came.
+    async fn carry(
+        self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        heard: impl Fn(),
+    ) -> io::Result<()> {
         // Reading goes on while earlier chunks wait: the delay is a latency, not a rate.
         let (send, mut receive) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
         // A tenth of a second's worth at a time, so that a slow flow is even.
@@ -46,6 +62,9 @@ impl Flow {
                 let mut chunk = vec![0; size as usize];
                 let n = from.read(&mut chunk).await?;
                 chunk.truncate(n);
+                if n > 0 {
+                    heard();
+                }
                 if n == 0 || send.send((Instant::now() + self.delay, chunk)).await.is_err() {
                     return io::Result::Ok(());
                 }

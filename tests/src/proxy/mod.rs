@@ -14,7 +14,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -60,6 +63,7 @@ pub struct Proxy {
     port: u16,
     orders: watch::Sender<Order>,
     obeyed: watch::Receiver<u64>,
+    asked: Arc<AtomicU64>,
     _background: Background,
     _ports: Ports,
 }
@@ -123,14 +127,15 @@ impl Proxy {
         let background = Background::new("rig-proxy").map_err(start)?;
         let (orders, received) = watch::channel(Order { number: 0, mode: Mode::Pass });
         let (obey, mut obeyed) = watch::channel(u64::MAX);
-        let door = Door { address: local(port), upstream, tls };
+        let asked = Arc::<AtomicU64>::default();
+        let door = Door { address: local(port), upstream, tls, asked: Arc::clone(&asked) };
         background.spawn(door.keep(received, obey));
         // The first order is in force once somebody listens.
         obeyed
             .wait_for(|n| *n == 0)
             .await
             .map_err(|_| start(io::Error::other("nobody listens: the port is taken")))?;
-        Ok(Self { port, orders, obeyed, _background: background, _ports: ports })
+        Ok(Self { port, orders, obeyed, asked, _background: background, _ports: ports })
     }
 
     /// Where it listens, on localhost.
@@ -143,6 +148,13 @@ impl Proxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How often a client has sent something that was passed on: a number that only rises, for seeing that
+    /// somebody asks.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Changes the mode, and returns when new connections meet it and old ones are closed (or frozen).
@@ -164,6 +176,7 @@ struct Door {
     address: SocketAddr,
     upstream: SocketAddr,
     tls: Option<TlsAcceptor>,
+    asked: Arc<AtomicU64>,
 }
 
 impl Door {
@@ -238,7 +251,7 @@ impl Door {
             Mode::Answer(answer) => return answer::serve(client, self.tls.as_ref(), answer).await,
         };
         match TcpStream::connect(self.upstream).await {
-            Ok(upstream) => flow.join(client, upstream).await,
+            Ok(upstream) => flow.join(client, upstream, &self.asked).await,
             // As if the upstream had been asked directly: the client sees a reset.
             Err(_) => drop(client.set_zero_linger()),
         }

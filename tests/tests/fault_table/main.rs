@@ -13,3 +13,4 @@
 mod control;
 mod stage;
 mod telemetry;
+mod witness;

@@ -4,18 +4,19 @@
 //! emulator <──scrape 1 s── Prometheus <── proxy <──sync 1 s── operator ──> API server ──> pods ──> emulator
 //! ```
 
-use std::{sync::LazyLock, time::Duration};
+use std::{cell::Cell, sync::LazyLock, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, events::v1::Event};
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
 };
 use loadline_chaos::world::{Shape, service::ServiceModel};
+use loadline_controller::ports::LoadAsk;
 use loadline_crds::ElasticPolicy;
 use loadline_tests::{
-    audit::{ReplicaWrite, replica_writes},
+    audit::{ReplicaWrite, conflicts, replica_writes},
     cluster::{Cluster, Component, Options},
     emulator::{self, Emulator, Exposition, Workload},
     operator::{self, Operator},
@@ -27,7 +28,10 @@ use serde_json::{Value, json};
 use tokio::{
     runtime::Runtime,
     sync::{Mutex, OnceCell},
+    time::timeout,
 };
+
+use crate::witness::{self, Witness};
 
 /// For what a busy machine may need; never what is measured.
 pub(super) const SOON: Duration = Duration::from_mins(1);
@@ -45,8 +49,9 @@ pub(super) const FOR_HIGH: u32 = 8;
 /// The most that the band allows for them.
 pub(super) const MOST_FOR_LOW: u32 = 4;
 pub(super) const MOST_FOR_HIGH: u32 = 10;
-/// A recovery may take two syncs; the rest is for a machine on which everything runs late.
-const SYNCS_TO_RECOVER: f64 = 2.0 + 10.0;
+/// Syncs from the moment when Prometheus itself answers with fresh and complete numbers to the plan that rests on
+/// them: two, and the one that was under way.
+const SYNCS_TO_RECOVER: f64 = 2.0 + 1.0;
 
 /// One runtime for all tests of the binary: clients and connections outlive the row that made them.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -80,8 +85,25 @@ pub(super) struct Stage {
     pub(super) prometheus: Prometheus,
     pub(super) proxy: Proxy,
     pub(super) operator: Operator,
+    witness: Witness,
     client: Client,
     namespace: String,
+}
+
+/// The operator's configuration, with a source at this address.
+fn config(url: &str) -> String {
+    json!({
+        "sync": "1s",
+        "sources": [{
+            "name": "rig",
+            "url": url,
+            "scrapeInterval": "1s",
+            "timeout": "2s",
+            "concurrency": 8,
+            "windows": {"steady": "4s", "burst": "3s"},
+        }],
+    })
+    .to_string()
 }
 
 /// A workload with its policy, both of this name.
@@ -100,23 +122,13 @@ impl Stage {
         let options = prometheus::Options::scraping(Duration::from_secs(1), [emulator.target()]);
         let prometheus = Prometheus::start(&options).await.unwrap();
         let proxy = Proxy::start(prometheus.port()).await.unwrap();
-        let config = json!({
-            "sync": "1s",
-            "sources": [{
-                "name": "rig",
-                "url": proxy.url(),
-                "scrapeInterval": "1s",
-                "timeout": "2s",
-                "concurrency": 8,
-                "windows": {"steady": "4s", "burst": "3s"},
-            }],
-        });
         let mut options = operator::Options::reading_at("", Duration::ZERO, Duration::ZERO);
-        options.config = config.to_string();
+        options.config = config(&proxy.url());
+        let witness = Witness::new(&config(&prometheus.url()));
         let operator = Operator::start(&cluster, options).await.unwrap();
         operator.wait_ready().await.unwrap();
         let client = cluster.client().await.unwrap();
-        Self { cluster, emulator, prometheus, proxy, operator, client, namespace }
+        Self { cluster, emulator, prometheus, proxy, operator, witness, client, namespace }
     }
 
     /// Undoes what a row that failed may have left broken.
@@ -242,6 +254,32 @@ impl Stage {
         .unwrap();
     }
 
+    /// Waits until the API server gives the operator's lease to whoever asks.
+    pub(super) async fn until_api_server_answers(&self) {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), operator::NAMESPACE);
+        until("the API server to answer", SOON, || async {
+            match timeout(Duration::from_secs(1), leases.list(&ListParams::default())).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(late) => Err(late.to_string()),
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits for an Event about a policy; gives its note.
+    pub(super) async fn until_event(&self, subject: &Subject, reason: &str) -> String {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let about = ListParams::default().fields(&format!("regarding.name={},reason={reason}", subject.name));
+        until(&format!("an Event {reason} about {}", subject.name), SOON, || async {
+            let found = events.list(&about).await.map_err(|e| e.to_string())?;
+            found.items.into_iter().find_map(|event| event.note).ok_or("none".to_owned())
+        })
+        .await
+        .unwrap()
+    }
+
     /// The operator's ticks so far.
     pub(super) async fn ticks(&self) -> f64 {
         self.operator.metric("loadline_ticks_total", &[]).await.unwrap().unwrap()
@@ -276,6 +314,12 @@ impl Stage {
         all.into_iter().filter(|w| w.at >= since).collect()
     }
 
+    /// The writes of the operator to a subject that the API server refused with 409 since a moment.
+    pub(super) fn conflicts(&self, subject: &Subject, since: Timestamp) -> usize {
+        let all = conflicts(&self.cluster, &self.namespace, &subject.name).unwrap();
+        all.into_iter().filter(|at| *at >= since).count()
+    }
+
     /// No write between the two moments left fewer replicas than the one before it.
     pub(super) fn assert_only_rose(
         &self,
@@ -298,31 +342,82 @@ impl Stage {
         assert!(writes.iter().all(|w| w.replicas >= before), "{} fell: {writes:?}", subject.name);
     }
 
-    /// Waits until Prometheus itself shows fresh numbers of every subject, then until the operator does; the second
-    /// within two syncs (and some slack) of the first.
+    /// Waits until Prometheus itself answers the operator's own queries about every subject with fresh and complete
+    /// numbers, and until the operator's plan rests on such: within two syncs of each other.
     pub(super) async fn until_recovered(&self, subjects: &[&Subject]) {
+        // The operator's ticks when Prometheus' answers became good, and stayed so.
+        let good_since = Cell::new(None);
+        let took = until("the operator to take fresh numbers", SOON, || async {
+            let doubts = self.witness.doubts(&self.asks(subjects).await).await;
+            let seen = self.ticks().await;
+            if !doubts.is_empty() {
+                good_since.set(None);
+                return Err(format!("in Prometheus: {doubts:?}"));
+            }
+            let since = good_since.get().unwrap_or(seen);
+            good_since.set(Some(since));
+            let unsure = self.unsure(subjects).await;
+            // The plan that was looked at must be the one that was counted.
+            if unsure.is_empty() && seen.total_cmp(&self.ticks().await).is_eq() {
+                return Ok(seen - since);
+            }
+            Err(format!("{} syncs later in the plan: {unsure:?}", seen - since))
+        })
+        .await
+        .unwrap();
+        println!("fresh {took} syncs after Prometheus was");
+        assert!(took <= SYNCS_TO_RECOVER, "{took} syncs");
         for subject in subjects {
-            let series = format!(
-                "http_server_request_duration_seconds_count{{k8s_deployment_name=\"{}\"}}",
-                subject.name
-            );
-            let query = format!("sum(rate({series}[4s])) and on () max(timestamp({series})) > time() - 2");
-            until(&format!("Prometheus to show {}", subject.name), SOON, || async {
-                match self.prometheus.value(&query).await {
-                    Ok(rate) if rate > 0.0 => Ok(()),
-                    Ok(rate) => Err(format!("{rate}")),
+            self.until_condition(subject, "DataFresh", "Fresh").await;
+        }
+    }
+
+    /// Waits until Prometheus shows a load of nearly this rate of each subject, whatever the operator sees.
+    pub(super) async fn until_prometheus_shows(&self, subjects: &[&Subject], rate: f64) {
+        for subject in subjects {
+            let name = &subject.name;
+            let series =
+                format!("http_server_request_duration_seconds_count{{k8s_deployment_name=\"{name}\"}}");
+            until(&format!("Prometheus to show {rate}/s of {name}"), SOON, || async {
+                match self.prometheus.value(&format!("sum(rate({series}[4s]))")).await {
+                    Ok(shown) if shown > 0.95 * rate => Ok(()),
+                    Ok(shown) => Err(shown.to_string()),
                     Err(error) => Err(error.to_string()),
                 }
             })
             .await
             .unwrap();
         }
-        let visible = self.ticks().await;
-        for subject in subjects {
-            self.until_condition(subject, "DataFresh", "Fresh").await;
-        }
-        let took = self.ticks().await - visible;
-        println!("fresh {took} syncs after Prometheus was");
-        assert!(took <= SYNCS_TO_RECOVER, "{took} syncs");
     }
+
+    /// What the operator asks of these subjects now.
+    async fn asks(&self, subjects: &[&Subject]) -> Vec<LoadAsk> {
+        let mut asks = Vec::new();
+        for subject in subjects {
+            let status = self.deployments().get(&subject.name).await.unwrap().status.unwrap_or_default();
+            let ready = u32::try_from(status.ready_replicas.unwrap_or_default()).unwrap();
+            asks.push(witness::ask(&self.namespace, &subject.name, ready));
+        }
+        asks
+    }
+
+    /// The subjects whose data are not fresh in the operator's last plan, and why.
+    async fn unsure(&self, subjects: &[&Subject]) -> Vec<String> {
+        let mut unsure = Vec::new();
+        for subject in subjects {
+            let (decision, _) = self.planned(subject).await;
+            let fresh = condition(&decision, "DataFresh");
+            if fresh.get("reason").and_then(Value::as_str) != Some("Fresh") {
+                unsure.push(format!("{}: {fresh}", subject.name));
+            }
+        }
+        unsure
+    }
+}
+
+/// A condition of a decision in the plan; null where there is none.
+pub(super) fn condition<'a>(decision: &'a Value, kind: &str) -> &'a Value {
+    static NONE: Value = Value::Null;
+    let all = decision.get("conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    all.iter().find(|c| c.get("kind").and_then(Value::as_str) == Some(kind)).unwrap_or(&NONE)
 }
