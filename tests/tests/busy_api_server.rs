@@ -17,9 +17,10 @@ use serde_json::json;
 
 /// For what a busy machine may need; never what is measured.
 const SOON: Duration = Duration::from_mins(1);
-/// Ticks, one a second, for which the API server is busy. A client that tries again by itself after twice as long each
-/// time would be asleep until second 41 then.
-const BUSY: f64 = 25.0;
+/// Ticks, one a second, for which the API server is busy.
+const BUSY: f64 = 10.0;
+/// Seconds after which it asks to be asked again: a client that does as it is told by itself sleeps through all of this.
+const COME_BACK: &str = "60";
 /// Ticks from its end until everything is as it should be: the longest pause of a watch is 5 s, the lease is looked at
 /// every 2 s, then a tick and a write; and as much again for a machine on which everything runs late.
 const RECOVERED: f64 = 12.0;
@@ -48,7 +49,9 @@ async fn a_lever_that_is_pulled_while_the_api_server_is_busy_is_seen_soon_after(
     .unwrap();
 
     // When everything is answered with 503 for a while, and a person pulls the lever meanwhile.
-    proxy.set(Mode::Answer(Answer::kubernetes(503, "ServiceUnavailable"))).await;
+    let mut busy = Answer::kubernetes(503, "ServiceUnavailable");
+    busy.headers.push(("retry-after".to_owned(), COME_BACK.to_owned()));
+    proxy.set(Mode::Answer(busy)).await;
     let struck = ticks(&operator).await;
     freeze(&client).await;
     until("the API server to be busy for long enough", SOON, || async {
