@@ -30,7 +30,7 @@ pub enum Exit {
     Usage = 2,
     /// It worked, and found something that needs a person: lint errors, a policy that is not Ready.
     Findings = 3,
-    /// `run` only: another process holds the lease now. Start again to stand by.
+    /// `run` only: another process holds the lease now, or has held it since. Start again to stand by.
     LeaseLost = 4,
 }
 
@@ -46,7 +46,7 @@ Exit codes:
   1  it could not be done; the message says why
   2  the command line is wrong
   3  it worked and found something that needs you (lint errors, a policy that is not Ready)
-  4  run: another process holds the lease now; start again to stand by";
+  4  run: another process holds the lease now, or has held it since; start again to stand by";
 
 /// Keeps services above their load line.
 #[derive(Debug, Parser)]
