@@ -67,6 +67,12 @@ const EASING: Duration = Duration::from_hours(1);
 /// A factor this close to 1 is let go: less than one replica in fifty.
 const GONE: f64 = 1.02;
 
+/// The largest share of new replicas with which a try may begin.
+///
+/// A replica that fails and comes back now and then must not keep the term from its work; a scale-out after
+/// which latency is still being measured should, and it is larger than this.
+const MAX_YOUNG: f64 = 0.1;
+
 /// Tolerance on the utilisation that a step is to reach, for the noise of the load while it is waited for.
 const REACHED_SLACK: f64 = 1.01;
 
@@ -118,10 +124,13 @@ pub struct Evidence {
     pub requests: f64,
     /// The window.
     pub window: Duration,
-    /// Weighted load over the capacity of the ready replicas, without any factor.
+    /// Weighted load, a burst's where there is one, over the capacity of the ready replicas, without any
+    /// factor.
     pub utilisation: f64,
     /// Ready replicas.
     pub ready: u32,
+    /// Those of them that are ready for less than a window: what is measured is in part from before they were.
+    pub young: u32,
     /// Lower end of the band of redundancy.
     pub min_redundancy: f64,
 }
@@ -136,6 +145,12 @@ impl Evidence {
     /// latency tells nothing new.
     fn load_decides(&self) -> bool {
         self.utilisation <= 0.0 || self.by_load() >= f64::from(self.ready)
+    }
+
+    /// Whether so many replicas are new that the window tells of the time before them: the slow requests may
+    /// be those that they came for.
+    fn is_of_the_past(&self) -> bool {
+        f64::from(self.young) > MAX_YOUNG * f64::from(self.ready)
     }
 }
 
@@ -155,6 +170,7 @@ pub fn judge(
                 return memory.map_or(LatencyTerm::Fine, |t| standing(&t, evidence));
             }
             Some(true) if e.load_decides() => *memory = memory.map(|t| restart(t, &e, now)),
+            Some(true) if memory.is_none() && e.is_of_the_past() => {}
             Some(true) => *memory = Some(pursue(*memory, &e, now)),
             None => {}
         }

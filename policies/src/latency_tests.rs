@@ -30,6 +30,7 @@ impl Story {
             window: WINDOW,
             utilisation: self.load / (PER_REPLICA * f64::from(self.ready)),
             ready: self.ready,
+            young: 0,
             min_redundancy: MIN,
         }
     }
@@ -253,4 +254,21 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_scale_out_for_the_load_is_measured_before_a_try_begins() {
+    // Given a scale-out from 8 to 16 for the load, after which the window still holds the slow requests,
+    let mut story = Story::new(800.0, 16);
+    let past = Evidence { young: 8, ..story.evidence(0.6) };
+    // then no try begins on their account,
+    assert_eq!(story.judge(Some(past)), LatencyTerm::NotJudged);
+    assert_eq!(story.memory, None);
+    // but one replica that came back is no reason to wait,
+    let one = Evidence { young: 1, ..story.evidence(0.6) };
+    assert!(matches!(story.judge(Some(one)), LatencyTerm::ScaleOut { .. }));
+    // nor are the new replicas of the try itself.
+    story.ready = 20;
+    let own = Evidence { young: 4, ..story.evidence(0.6) };
+    assert!(matches!(story.judge(Some(own)), LatencyTerm::ScaleOut { .. }));
 }

@@ -29,6 +29,11 @@ pub struct PolicyMemory {
     /// When this process first judged the policy: a stabilisation window that began before is not known,
     /// so nothing is removed until one full window has been seen.
     pub first_seen: Option<Mono>,
+    /// When the load was last in doubt: the rate window may be partly empty until it has passed once more.
+    pub doubted_at: Option<Mono>,
+    /// Ready replicas by cluster that can still be the fewest of a rate window: oldest first, replicas
+    /// strictly rising. Kept by `load::settling`.
+    pub ready: BTreeMap<ClusterId, VecDeque<ReadyCount>>,
     /// Recent recommendations that can still be the highest of the down window: oldest first, replicas
     /// strictly falling. Kept by `behaviour::stabilise`.
     pub highs: VecDeque<Recommendation>,
@@ -57,6 +62,15 @@ pub struct PolicyMemory {
     pub schedules: Vec<ScheduleEdges>,
     /// The latency term's try: whether more replicas helped.
     pub latency: Option<LatencyTry>,
+}
+
+/// The fewest replicas that were ready since a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ReadyCount {
+    /// Since when, until the moment of the next entry.
+    pub at: Mono,
+    /// Replicas.
+    pub replicas: u32,
 }
 
 /// One recommendation before stabilisation.

@@ -71,6 +71,8 @@ pub enum ReasonCode {
     Doubt,
     /// A roll-out is under way: no scale-in.
     RollingOut,
+    /// The rate window may be partly empty, after a doubt: no scale-in.
+    WindowNotFilled,
     /// No baseline of request weight yet: no scale-in.
     NoBaseline,
     /// Requests weigh more than the guard allows, so the load is under-stated: no scale-in.

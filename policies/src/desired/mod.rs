@@ -25,7 +25,7 @@ use std::time::Duration;
 use crate::{
     behaviour::tolerance::Tolerances,
     fleet::{Totals, Workload},
-    load::Assessment,
+    load::{Assessment, settling},
     memory::PolicyMemory,
     now::{Mono, Now},
     plan::Proposal,
@@ -119,7 +119,11 @@ fn fall_back(
         }
         fallback::Verdict::Exactly(n, reason) => {
             // Doubt is what this fallback is for; a roll-out or a pause still forbids to remove.
-            let veto = vetoes.iter().find(|v| !matches!(v.code, ReasonCode::Doubt | ReasonCode::NoBaseline));
+            let of_data = |veto: &&Reason| {
+                use ReasonCode::{Doubt, NoBaseline, WindowNotFilled};
+                matches!(veto.code, Doubt | NoBaseline | WindowNotFilled)
+            };
+            let veto = vetoes.iter().find(|veto| !of_data(veto));
             match veto {
                 Some(veto) if n < current => result.reasons.insert(0, veto.clone()),
                 _ => {
@@ -177,10 +181,13 @@ fn vetoes(workload: &Workload, assessment: &Assessment) -> Vec<Reason> {
     vetoes
 }
 
-/// When the first down window of this process ends, if it has not.
+/// When the first windows of this process end, if they have not: that of scale-in, and that of the load's rate,
+/// which may have begun when this process did (they were away together).
 fn first_window_end(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Option<Mono> {
     let first = *memory.first_seen.get_or_insert(now.mono);
-    let window = workload.policy.behaviour.down.stabilization_window;
+    let loads = workload.instances.values().flatten().filter_map(|instance| instance.load.as_ref().ok());
+    let rate = loads.map(|reading| settling::whole(reading.value.window)).max().unwrap_or_default();
+    let window = workload.policy.behaviour.down.stabilization_window.max(rate);
     (window > Duration::ZERO && now.mono.since(first) < window).then(|| first.plus(window))
 }
 

@@ -109,7 +109,7 @@ pub fn latency(assessment: &Assessment, band: Band, tolerances: Tolerances, repl
     let opinion =
         if exceeds(need, replicas.wanted, tolerances.up) { Opinion::Up(need) } else { Opinion::Hold };
     let what = match opinion {
-        Opinion::Up(_) => format!("{} are needed", words::replicas(need)),
+        Opinion::Up(_) => format!("{} {} needed", words::replicas(need), words::are(need)),
         _ => "nothing is removed".to_owned(),
     };
     Some(Say {
@@ -160,8 +160,15 @@ fn not_certain(up: &Demand, capacity: f64, replicas: Totals) -> Reason {
 }
 
 fn told(redundancy: Option<f64>) -> String {
-    redundancy.map_or_else(|| "unbounded (no load)".to_owned(), words::number)
+    redundancy.map_or_else(|| UNBOUNDED.to_owned(), words::number)
 }
+
+/// A redundancy that is told together with the edge of the band that it crossed.
+fn told_beside(redundancy: Option<f64>, edge: f64) -> String {
+    redundancy.map_or_else(|| UNBOUNDED.to_owned(), |r| words::number_beside(r, edge))
+}
+
+const UNBOUNDED: &str = "unbounded (no load)";
 
 fn below(up: &Demand, capacity: f64, band: Band, replicas: Totals, need: u32) -> Reason {
     let serving = replicas.ready.min(replicas.wanted);
@@ -170,7 +177,7 @@ fn below(up: &Demand, capacity: f64, band: Band, replicas: Totals, need: u32) ->
         ReasonCode::BelowBand,
         format!(
             "Redundancy {} is below {}: {} weighted requests/s on {} ready of {} each need {need}.",
-            told(r),
+            told_beside(r, band.min),
             words::number(band.min),
             words::number(up.weighted),
             words::replicas(serving),
@@ -183,12 +190,13 @@ fn above(down: &Demand, capacity: f64, band: Band, counted: u32, enough: u32) ->
     Reason::new(
         ReasonCode::AboveBand,
         format!(
-            "Redundancy {} is above {}: for {} weighted requests/s, {} of {} each are enough.",
-            told(redundancy(down.weighted, capacity, counted)),
+            "Redundancy {} is above {}: for {} weighted requests/s, {} of {} each {} enough.",
+            told_beside(redundancy(down.weighted, capacity, counted), band.max),
             words::number(band.max),
             words::number(down.weighted),
             words::replicas(enough),
             words::number(capacity),
+            words::are(enough),
         ),
     )
 }
@@ -198,15 +206,17 @@ fn inside(up: &Demand, capacity: f64, band: Band, replicas: Totals) -> Reason {
     let (min, max) = (words::number(band.min), words::number(band.max));
     let text = match r {
         Some(x) if x < band.min => format!(
-            "Redundancy {} is below {min}, and the {} that are asked for will be enough; {} are ready.",
-            words::number(x),
+            "Redundancy {} is below {min}, and the {} that {} asked for will be enough; {} {} ready.",
+            words::number_beside(x, band.min),
             words::replicas(replicas.wanted),
-            replicas.ready
+            words::are(replicas.wanted),
+            replicas.ready,
+            words::are(replicas.ready),
         ),
         Some(x) if x <= band.max => format!("Redundancy {} is inside {min} to {max}.", words::number(x)),
         _ => format!(
             "Redundancy {} is above {max}, but fewer than {} would leave no margin over {min}.",
-            told(r),
+            told_beside(r, band.max),
             words::replicas(replicas.wanted)
         ),
     };

@@ -142,7 +142,7 @@ impl Limits {
 
     fn first_window(&mut self, end: Mono, now: Mono) {
         let text = format!(
-            "Loadline has not watched for a whole stabilisation window yet: nothing is removed for another {}.",
+            "Loadline has not watched for a whole window yet: nothing is removed for another {}.",
             words::duration(end.since(now))
         );
         self.list.push(Reason::new(ReasonCode::Stabilized, text));
@@ -182,9 +182,11 @@ impl Limits {
             Limit::MaxStep => (ReasonCode::RateLimited, "maxStep".to_owned()),
         };
         let text = format!(
-            "{} are wanted; {} are allowed now by {field} ({what}){again}.",
+            "{} {} wanted; {} {} allowed now by {field} ({what}){again}.",
             words::replicas(wanted),
-            paced.replicas
+            words::are(wanted),
+            paced.replicas,
+            words::are(paced.replicas),
         );
         let reason = Reason::new(code, text);
         self.add(reason, up);
@@ -194,7 +196,7 @@ impl Limits {
         if wanted <= max && current <= max {
             return;
         }
-        let text = format!("{} are wanted; bounds.max is {max}.", words::replicas(wanted));
+        let text = format!("{} {} wanted; bounds.max is {max}.", words::replicas(wanted), words::are(wanted));
         let reason = Reason::new(ReasonCode::AtMax, text);
         // Lowering to a new maximum takes away nothing that the load asks for.
         self.add(reason, wanted > current);
@@ -210,8 +212,9 @@ impl Limits {
             return bounded;
         }
         let text = format!(
-            "{} are wanted; {direction} is paused by the annotation loadline.dev/paused-{direction}.",
-            words::replicas(bounded)
+            "{} {} wanted; {direction} is paused by the annotation loadline.dev/paused-{direction}.",
+            words::replicas(bounded),
+            words::are(bounded)
         );
         let reason = Reason::new(ReasonCode::Paused, text);
         self.add(reason, bounded > current);

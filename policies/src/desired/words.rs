@@ -11,8 +11,30 @@ pub fn number(x: f64) -> String {
         a if a >= 0.1 => 2,
         _ => 4,
     };
-    let text = format!("{x:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    trimmed(&format!("{x:.digits$}"))
+}
+
+/// Without zeros that say nothing.
+fn trimmed(text: &str) -> String {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }.to_owned()
+}
+
+/// A number that is on one side of a limit, with as many digits as it takes to show it: `1.098` beside `1.1`.
+#[must_use]
+pub fn number_beside(x: f64, limit: f64) -> String {
+    let (short, told) = (number(x), number(limit));
+    if short != told {
+        return short;
+    }
+    // Beyond six digits the difference is no news.
+    let mut longer = (3..=6).map(|digits| trimmed(&format!("{x:.digits$}")));
+    longer.find(|text| *text != told).unwrap_or(short)
+}
+
+/// `is` for one replica, `are` for any other number of them.
+#[must_use]
+pub const fn are(n: u32) -> &'static str {
+    if n == 1 { "is" } else { "are" }
 }
 
 /// `1 replica`, `6 replicas`.
@@ -42,6 +64,14 @@ mod tests {
     fn numbers_are_rounded_for_people() {
         let told: Vec<_> = [480.2, 12.34, 0.917, 1.1, 2.0, 0.0, 0.0123].map(number).into();
         assert_eq!(told, ["480", "12.3", "0.92", "1.1", "2", "0", "0.0123"]);
+    }
+
+    #[test]
+    fn a_number_beside_a_limit_never_looks_like_it() {
+        let told: Vec<_> = [(1.0981, 1.1), (0.92, 1.1), (1.602, 1.6), (1.099_999, 1.1), (2.0, 2.0)]
+            .map(|(x, l)| number_beside(x, l))
+            .into();
+        assert_eq!(told, ["1.098", "0.92", "1.602", "1.099999", "2"]);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use super::{scene::*, *};
 use crate::{
     behaviour::tolerance::Tolerances,
-    now::Mono,
     plan::Outcome,
     policy::{Behaviour, Bounds, Trigger, TriggerRule},
     reading::{Doubt, Observed, Reading},
@@ -53,12 +52,9 @@ proptest! {
         behaviour.up.stabilization_window = Duration::from_secs(up_window);
         let bounds = Bounds { min: 2, max: 40 };
         let mut hpa = Hpa::new(bounds, behaviour.clone());
-        let mut scene = Scene::of(Policy { bounds, triggers, behaviour, ..policy() }, start);
         // An HPA does not wait for a first window of its own.
-        scene.memory.policies.values_mut().for_each(|memory| {
-            memory.uid = "uid".to_owned();
-            memory.first_seen = Some(Mono::default());
-        });
+        let mut scene =
+            Scene::of(Policy { bounds, triggers, behaviour, ..policy() }, start).watched_for_long();
 
         let (mut replicas, mut seconds) = (start, 0);
         for (average, value, gap) in ticks {
@@ -70,8 +66,9 @@ proptest! {
                 metrics.push(proposed(rule, &signal, replicas));
                 scene.workload.triggers.insert((*name).to_owned(), signal);
             }
-            // A load of zero agrees with every scale-in.
-            let (decision, actions) = scene.with_load(0.0, now);
+            // A load of zero agrees with every scale-in; an HPA knows nothing of a rate's window.
+            scene.instance().load = Ok(requests_over(Duration::ZERO, 0.0, now));
+            let (decision, actions) = scene.judge(now);
             // A broken metric stops the HPA before it remembers anything, and Loadline remembers that it held:
             // its next scale-in may come later. So the comparison ends there.
             let expected = hpa.step(replicas, &metrics, now.mono);

@@ -420,6 +420,8 @@ proptest! {
         window in 0u64..300, replicas in 10u32..60, spare in 0.0f64..0.5, forbids in forbids(), onset in 0u64..600,
     ) {
         let (policy, world) = (free(window), (replicas, f64::from(replicas) * 100.0 * spare));
+        // Of the rate and of the scale-in.
+        let window = window.max(90);
         let until = 2 * window + 20;
         let free_at = removed_at(&policy, world, None, until);
         // Never before a whole window was seen; and it does happen, so that the rest can fail.

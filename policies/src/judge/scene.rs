@@ -9,6 +9,7 @@ use crate::{
     fleet::{Instance, LoadSample, ObjectVersion},
     ids::{PolicyKey, Target},
     memory::{self, Memory},
+    now::Mono,
     plan::{Applied, Outcome, Plan, Proposed},
     policy::{Band, Behaviour, Bounds, Capacity, Fallback, FallbackPolicy, Load, Pause, PerReplica, Weights},
     reading::{Doubt, Reading},
@@ -29,13 +30,13 @@ pub(super) fn at(seconds: u64) -> Now {
 
 /// Steady load of so many requests per second, read just now.
 pub(super) fn requests(rate: f64, now: Now) -> Reading<LoadSample> {
-    let sample = LoadSample {
-        window: Duration::from_mins(1),
-        histogram: None,
-        endpoints: BTreeMap::new(),
-        requests: rate,
-        backlog: None,
-    };
+    requests_over(Duration::from_mins(1), rate, now)
+}
+
+/// Load over a window.
+pub(super) fn requests_over(window: Duration, rate: f64, now: Now) -> Reading<LoadSample> {
+    let sample =
+        LoadSample { window, histogram: None, endpoints: BTreeMap::new(), requests: rate, backlog: None };
     Reading::complete(sample, now.wall)
 }
 
@@ -139,6 +140,15 @@ impl Scene {
         if let (Some(to), Outcome::Done) = (to, outcome) {
             self.set_replicas(to);
         }
+    }
+
+    /// As if this process had watched it for a day.
+    pub(super) fn watched_for_long(mut self) -> Self {
+        self.memory.policies.values_mut().for_each(|memory| {
+            memory.uid = "uid".to_owned();
+            memory.first_seen = Some(Mono::default());
+        });
+        self
     }
 
     /// As if it had been judged for longer than a stabilisation window, with this load.

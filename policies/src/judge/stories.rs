@@ -101,6 +101,27 @@ fn what_cannot_be_read_never_lowers_and_is_named() {
     assert_eq!(condition(&decision, ConditionKind::Ready), (Some(false), "NoData"));
 }
 
+#[test]
+fn an_outage_that_leaves_the_window_half_empty_removes_nothing_even_without_stabilisation() {
+    // Given a policy that scales in at once, a steady load, and telemetry that was away for ten minutes,
+    let mut behaviour = Behaviour::hpa_default();
+    behaviour.down.stabilization_window = Duration::ZERO;
+    let mut scene = Scene::of(Policy { behaviour, ..policy() }, 12).watched_for_long();
+    assert!(scene.with_load(1_000.0, at(0)).1.is_empty());
+    scene.instance().load = Err(Doubt::Unreachable);
+    scene.judge(at(600));
+    // when it is back, with a window of a minute that fills,
+    for seconds in (5u32..90).step_by(5) {
+        let (decision, actions) =
+            scene.with_load(1_000.0 * f64::from(seconds).min(60.0) / 60.0, at(600 + u64::from(seconds)));
+        // then nothing is removed, and it is told why.
+        assert!(actions.is_empty(), "after {seconds} s: {decision:?}");
+        assert!(seconds > 40 || code(&decision) == ReasonCode::WindowNotFilled, "{decision:?}");
+    }
+    // When the load really is low after that, it counts.
+    assert_eq!(to(&scene.with_load(500.0, at(690)).1), Some(7));
+}
+
 fn backlog(name: &str, rule: TriggerRule) -> Trigger {
     Trigger { name: name.to_owned(), rule }
 }
@@ -117,7 +138,7 @@ fn a_broken_trigger_stops_scale_in_only(
     let triggers = vec![backlog("backlog", TriggerRule::PerReplica(100.0))];
     let mut behaviour = Behaviour::hpa_default();
     behaviour.down.stabilization_window = Duration::ZERO;
-    let mut scene = Scene::of(Policy { triggers, behaviour, ..policy() }, 10);
+    let mut scene = Scene::of(Policy { triggers, behaviour, ..policy() }, 10).watched_for_long();
     scene.workload.triggers.insert("backlog".to_owned(), signal);
     assert_eq!(scene.with_load(rate, at(0)).0.desired, expected);
 }

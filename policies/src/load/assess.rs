@@ -12,12 +12,13 @@ use crate::{
     load::{
         baseline, burst,
         histogram::Quantile,
+        settling,
         weighted::{Weighed, offered, weigh, weigh_short},
     },
     memory::{PolicyMemory, WeightBaseline},
     now::Now,
     plan::Demand,
-    policy::{LatencyObjective, Weights},
+    policy::{LatencyObjective, Policy, Weights},
     reading::{Coverage, Doubt, Reading},
     reason::{Reason, ReasonCode},
 };
@@ -35,8 +36,8 @@ pub struct Assessment {
     /// Load for sizing up: the sum of what is certain, silent replicas count as zero. `None` when nothing
     /// usable was read.
     pub up: Option<Demand>,
-    /// Load for sizing down: silent and unready replicas count as fully loaded, each with all that one bears
-    /// after the latency term's factor. `None` when any reading is in doubt: then nothing may be removed.
+    /// Load for sizing down: silent, unready and young replicas (those that the rate window has not seen whole,
+    /// where scale-in is not stabilised for longer than that) count as fully loaded, each with all that one bears after the latency term's factor. `None` when any reading is in doubt: then nothing may be removed.
     pub down: Option<Demand>,
     /// A statistically significant burst of the short window, where it is above `up`. It may only raise.
     pub burst: Option<Demand>,
@@ -60,6 +61,8 @@ struct Certain<'a> {
     instance: &'a Instance,
     reading: &'a Reading<LoadSample>,
     work: Weighed,
+    /// Ready replicas that the rate window has not seen whole.
+    young: u32,
 }
 
 /// Assesses the load of a workload, and learns from it what `memory` keeps: the baseline of request weight
@@ -73,13 +76,16 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
     let weights = &policy.load.weights;
     let per_replica = capacity::per_replica(policy.capacity.per_replica);
     let mut doubts = Vec::new();
-    let certain = read(workload, per_replica, &mut doubts);
+    let certain = read(workload, per_replica, memory, now, &mut doubts);
     let known = memory.baseline;
     let sizing = Sizing { weights, baseline: known.as_ref(), now };
 
     let up = sizing.demand(certain.iter().map(|c| (c.work, c.reading)));
     let burst = sizing.burst(&certain, up, &mut doubts);
     doubts.extend(unread_bursts(workload));
+    if !doubts.is_empty() {
+        memory.doubted_at = Some(now.mono);
+    }
     for (name, trigger) in &workload.triggers {
         if let Err(doubt) = trigger {
             doubts.push((name.clone(), doubt.clone()));
@@ -94,14 +100,17 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
     let latency_term = policy.objective.map_or(LatencyTerm::NotJudged, |objective| {
         let evidence = up.zip(per_replica).zip(measured.as_ref()).filter(|_| settled && doubts.is_empty());
         let evidence = evidence.and_then(|((up, c), m)| {
-            let ready = ready(&certain);
-            let utilisation = capacity::utilisation(up.weighted, c, ready)?;
-            Some(m.evidence(utilisation, ready, policy.capacity.redundancy.min))
+            // At the onset of an overload the long window still holds the quiet before it, while a quantile
+            // shows the first slow requests: what the short window sees is the load that made them slow.
+            let load = burst.unwrap_or(up).weighted;
+            let (ready, young) = (ready(&certain), young(&certain));
+            let utilisation = capacity::utilisation(load, c, ready)?;
+            Some(m.evidence(utilisation, ready, young, policy.capacity.redundancy.min))
         });
         latency::judge(&objective, evidence, &mut memory.latency, now.mono)
     });
     let bears = per_replica.map(|c| c / latency_term.factor());
-    let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, bears));
+    let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, bears, policy));
     Assessment {
         up,
         down,
@@ -109,7 +118,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         per_replica,
         latency: measured.map(|m| m.quantile.seconds),
         latency_term,
-        no_scale_in: no_scale_in(weights, known.as_ref(), up),
+        no_scale_in: unfilled(&certain, memory, now).or_else(|| no_scale_in(weights, known.as_ref(), up)),
         doubts,
     }
 }
@@ -118,9 +127,12 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
 fn read<'a>(
     workload: &'a Workload,
     per_replica: Option<f64>,
+    memory: &mut PolicyMemory,
+    now: Now,
     doubts: &mut Vec<(String, Doubt)>,
 ) -> Vec<Certain<'a>> {
     let mut certain = Vec::with_capacity(workload.instances.len());
+    memory.ready.retain(|cluster, _| workload.instances.contains_key(cluster));
     for (cluster, instance) in &workload.instances {
         let Ok(instance) = instance else { continue };
         let weighed = instance.load.as_ref().map_err(Clone::clone).and_then(|reading| {
@@ -131,7 +143,9 @@ fn read<'a>(
                 if too_silent(reading.coverage, per_replica) {
                     doubts.push((cluster.to_string(), Doubt::Partial(reading.coverage)));
                 }
-                certain.push(Certain { cluster, instance, reading, work });
+                let counts = memory.ready.entry(cluster.clone()).or_default();
+                let young = settling::young(counts, instance.ready, reading.value.window, now.mono);
+                certain.push(Certain { cluster, instance, reading, work, young });
             }
             Err(doubt) => doubts.push((cluster.to_string(), doubt)),
         }
@@ -213,14 +227,19 @@ fn unread_bursts(workload: &Workload) -> impl Iterator<Item = (String, Doubt)> +
     })
 }
 
-/// The demand on the way down: every silent and every unready replica counts as fully loaded. `None` where
+/// The demand on the way down: every silent, unready or young replica counts as fully loaded. `None` where
 /// there are such replicas and nobody knows what they bear.
-fn unheard(up: Demand, certain: &[Certain<'_>], bears: Option<f64>) -> Option<Demand> {
+fn unheard(up: Demand, certain: &[Certain<'_>], bears: Option<f64>, policy: &Policy) -> Option<Demand> {
+    let stabilization = policy.behaviour.down.stabilization_window;
     let unheard: u32 = certain
         .iter()
         .map(|c| {
             let unready = c.instance.current.saturating_sub(c.instance.ready);
-            c.reading.coverage.silent().saturating_add(unready)
+            // A stabilisation window that is longer than the dip still holds what was wanted before it.
+            let short = stabilization < settling::whole(c.reading.value.window);
+            let young = if short { c.young } else { 0 };
+            let silent = c.reading.coverage.silent().saturating_add(young).min(c.instance.ready);
+            silent.saturating_add(unready)
         })
         .fold(0, u32::saturating_add);
     if unheard == 0 {
@@ -233,6 +252,17 @@ fn unheard(up: Demand, certain: &[Certain<'_>], bears: Option<f64>) -> Option<De
 /// Ready replicas in the clusters whose load is known.
 fn ready(certain: &[Certain<'_>]) -> u32 {
     certain.iter().map(|c| c.instance.ready).fold(0, u32::saturating_add)
+}
+
+/// Ready replicas that the rate windows have not seen whole.
+fn young(certain: &[Certain<'_>]) -> u32 {
+    certain.iter().map(|c| c.young).fold(0, u32::saturating_add)
+}
+
+/// Why nothing may be removed although every reading is fresh: a window that may be partly empty.
+fn unfilled(certain: &[Certain<'_>], memory: &PolicyMemory, now: Now) -> Option<Reason> {
+    let longest = certain.iter().map(|c| c.reading.value.window).max()?;
+    settling::unfilled(memory, longest, now.mono)
 }
 
 /// Whether the load was read everywhere, of every replica, with no roll-out under way: only then is anything
@@ -271,9 +301,9 @@ impl Measured {
         Some(Self { quantile, slow, requests, window })
     }
 
-    fn evidence(&self, utilisation: f64, ready: u32, min_redundancy: f64) -> Evidence {
+    fn evidence(&self, utilisation: f64, ready: u32, young: u32, min_redundancy: f64) -> Evidence {
         let &Self { quantile, slow, requests, window } = self;
-        Evidence { quantile, slow, requests, window, utilisation, ready, min_redundancy }
+        Evidence { quantile, slow, requests, window, utilisation, ready, young, min_redundancy }
     }
 }
 

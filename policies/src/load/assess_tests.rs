@@ -394,3 +394,45 @@ proptest! {
         prop_assert!(heard >= silent * (1.0 - 1e-9), "{heard} under {silent}");
     }
 }
+
+#[test]
+fn replicas_younger_than_the_window_count_as_fully_loaded_on_the_way_down() {
+    // Given ten replicas, watched for long,
+    let mut memory = PolicyMemory::default();
+    let at = |seconds| {
+        let Now { wall, mono } = now();
+        Now::new(
+            wall + jiff::SignedDuration::from_secs(seconds),
+            mono.0 + Duration::from_secs(seconds.unsigned_abs()),
+        )
+    };
+    let judged = |ready, rate, memory: &mut _, now| {
+        let all = vec![("local", instance(ready, read(sample(rate), ready, ready)))];
+        assess(&workload(Weights::Plain, all), memory, now)
+    };
+    assert_eq!(weighted(judged(10, 900.0, &mut memory, at(0)).down), Some(900.0));
+    // when thirty more are ready, and the load that moved to them is not counted yet,
+    let dip = judged(40, 225.0, &mut memory, at(600));
+    // then the dip raises nothing, and what is not heard counts as fully loaded on the way down.
+    assert_eq!(weighted(dip.up), Some(225.0));
+    assert_eq!(weighted(dip.down), Some(225.0 + 30.0 * 100.0));
+    // When a window and a half has passed, then they are heard.
+    let heard = judged(40, 900.0, &mut memory, at(600 + 180));
+    assert_eq!(weighted(heard.down), Some(900.0));
+}
+
+#[test]
+fn a_load_that_can_be_read_again_removes_nothing_before_its_window_is_full() {
+    // Given a load that could not be read,
+    let mut memory = PolicyMemory::default();
+    let later = |seconds: u64| Now { mono: now().mono.plus(Duration::from_secs(seconds)), ..now() };
+    let dark = workload(Weights::Plain, vec![("local", instance(10, Err(Doubt::Unreachable)))]);
+    assert!(assess(&dark, &mut memory, later(0)).up.is_none());
+    // when it can be read again, of a window that is half empty,
+    let back = workload(Weights::Plain, vec![("local", instance(10, read(sample(400.0), 10, 10)))]);
+    let code = |memory: &mut _, now| assess(&back, memory, now).no_scale_in.map(|reason| reason.code);
+    // then nothing may be removed until it has been read for a window and a half.
+    assert_eq!(code(&mut memory, later(5)), Some(ReasonCode::WindowNotFilled));
+    assert_eq!(code(&mut memory, later(179)), Some(ReasonCode::WindowNotFilled));
+    assert_eq!(code(&mut memory, later(180)), None);
+}

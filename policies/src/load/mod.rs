@@ -9,12 +9,15 @@
 //! latency quantile of the merged histograms ────> latency term
 //! ```
 //!
+//! Silent stands here also for replicas so young that the window has not seen them whole (see [`settling`]).
+//!
 //! Doubt is asymmetric: what is certain may raise the demand, and any doubt at all forbids to lower it.
 
 mod assess;
 pub mod baseline;
 pub mod burst;
 pub mod histogram;
+pub mod settling;
 pub mod weighted;
 
 pub use assess::{Assessment, assess};
