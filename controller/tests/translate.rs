@@ -204,12 +204,18 @@ fn zero_needs_series_that_outlive_the_workload() {
 
 #[test]
 fn policies_that_write_to_one_target_are_contenders_of_each_other() {
-    // Given two active policies and a careful one that only recommends, on one target with an HPA.
+    // Given two policies that write, on one target with an HPA; a careful one that only recommends, one that does
+    // not know what a replica bears, and one that is paused.
+    let known = "  capacity: {perReplica: 100}";
+    let mut paused = cr("p", "web", known);
+    paused.metadata.annotations = Some([("loadline.dev/paused".to_owned(), "true".to_owned())].into());
     let mut objects = objects(vec![
-        cr("a", "web", ""),
-        cr("b", "web", ""),
-        cr("c", "web", "  mode: Recommend"),
-        cr("d", "db", ""),
+        cr("a", "web", known),
+        cr("b", "web", known),
+        cr("c", "web", "  mode: Recommend\n  capacity: {perReplica: 100}"),
+        cr("d", "db", known),
+        cr("o", "web", ""),
+        paused,
     ]);
     let hpa = Contender { kind: "HorizontalPodAutoscaler".into(), name: "web".into() };
     // Two of them name the target by another version of its API.

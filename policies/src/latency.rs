@@ -4,15 +4,17 @@
 //! slow (a dependency, a lock), and they do not. The term finds out by trying, and remembers the try.
 //!
 //! ```text
-//!            over target,            better by 10 %: another step
-//!            utilisation low          ┌──────┐
-//!   none ──────────────────> Growing ─┘<─────┘ ── no better ──> Futile
+//!      over target, utilisation        better by 10 %: another step
+//!      low, for half a window           ┌──────┐
+//!   none ──> Watching ──────> Growing ──┘<─────┘ ── no better ──> Futile
 //!    ^                          │   ^                              │
 //!    │                  healthy │   │ over target                  │ healthy
 //!    │                          v   │ again                        │
 //!    └── factor down to 1 ── Easing─┘                              │
 //!    └─────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! A futile step falls back to what helped before it; and more work per replica than in the try is a new case.
 //!
 //! The factor is transient: it divides the capacity while it lasts and is never learned as capacity.
 
@@ -97,7 +99,10 @@ pub enum LatencyTerm {
         factor: f64,
     },
     /// More replicas were tried and brought no better latency: add none for its sake.
-    Futile,
+    Futile {
+        /// What earlier steps, which did help, found out; 1 where there were none.
+        factor: f64,
+    },
     /// No objective, no histogram, too few requests, a roll-out, or doubt; or the load itself asks for more.
     NotJudged,
 }
@@ -107,8 +112,8 @@ impl LatencyTerm {
     #[must_use]
     pub const fn factor(self) -> f64 {
         match self {
-            Self::ScaleOut { factor } | Self::Easing { factor } => factor,
-            Self::Fine | Self::Futile | Self::NotJudged => 1.0,
+            Self::ScaleOut { factor } | Self::Easing { factor } | Self::Futile { factor } => factor,
+            Self::Fine | Self::NotJudged => 1.0,
         }
     }
 }
@@ -170,12 +175,17 @@ pub fn judge(
                 return memory.map_or(LatencyTerm::Fine, |t| standing(&t, evidence));
             }
             Some(true) if e.load_decides() => *memory = memory.map(|t| restart(t, &e, now)),
-            Some(true) if memory.is_none() && e.is_of_the_past() => {}
+            Some(true) if !is_under_way(memory.as_ref()) && e.is_of_the_past() => *memory = None,
             Some(true) => *memory = Some(pursue(*memory, &e, now)),
             None => {}
         }
     }
     memory.as_ref().map_or(LatencyTerm::NotJudged, |t| standing(t, evidence))
+}
+
+/// Whether replicas were asked for by a try.
+fn is_under_way(memory: Option<&LatencyTry>) -> bool {
+    memory.is_some_and(|t| t.phase != TryPhase::Watching)
 }
 
 /// Whether latency is over its target; `None` where nobody can tell: too few requests, or a quantile in the
@@ -193,9 +203,12 @@ fn is_over(objective: &LatencyObjective, evidence: &Evidence) -> Option<bool> {
 fn standing(t: &LatencyTry, evidence: Option<Evidence>) -> LatencyTerm {
     let factor = evidence.map_or(t.factor, |e| effective(t, &e));
     match t.phase {
+        // What earlier steps found out holds meanwhile.
+        TryPhase::Watching if factor > 1.0 => LatencyTerm::Easing { factor },
+        TryPhase::Watching => LatencyTerm::NotJudged,
         TryPhase::Growing => LatencyTerm::ScaleOut { factor },
         TryPhase::Easing => LatencyTerm::Easing { factor },
-        TryPhase::Futile => LatencyTerm::Futile,
+        TryPhase::Futile => LatencyTerm::Futile { factor },
     }
 }
 
@@ -208,8 +221,10 @@ fn effective(t: &LatencyTry, evidence: &Evidence) -> f64 {
 /// Latency is within its objective: forget a futile try, ease a factor that helped.
 fn recover(t: LatencyTry, evidence: &Evidence, now: Mono) -> Option<LatencyTry> {
     match t.phase {
-        TryPhase::Futile => None,
-        TryPhase::Growing => Some(LatencyTry { phase: TryPhase::Easing, at: now, ..t }),
+        TryPhase::Watching | TryPhase::Futile if effective(&t, evidence) <= GONE => None,
+        TryPhase::Watching | TryPhase::Futile | TryPhase::Growing => {
+            Some(LatencyTry { phase: TryPhase::Easing, at: now, ..t })
+        }
         TryPhase::Easing => {
             // One healthy window speaks for no more than itself, as after a gap in the data.
             let passed = now.since(t.at).min(evidence.window);
@@ -224,18 +239,26 @@ fn recover(t: LatencyTry, evidence: &Evidence, now: Mono) -> Option<LatencyTry> 
 /// Latency is over its target and the load is not the cause: try, wait, judge.
 fn pursue(memory: Option<LatencyTry>, evidence: &Evidence, now: Mono) -> LatencyTry {
     match memory {
-        None => begin(evidence, now),
+        None => watch(evidence, now),
         Some(t) => match t.phase {
+            // Both windows must hold the load that made the requests slow before it is called low: a quantile
+            // shows the first slow requests of an overload at once, a rate only when its window has filled.
+            TryPhase::Watching if now.since(t.at) < evidence.window / 2 => t,
+            // The verdict was on less work per replica than there is now.
+            TryPhase::Futile if evidence.utilisation > t.utilisation => {
+                let limit = watch(evidence, now).limit.max(t.limit);
+                LatencyTry { phase: TryPhase::Watching, at: now, limit, ..t }
+            }
             TryPhase::Futile => t,
-            TryPhase::Easing => step(t, evidence, now),
+            TryPhase::Watching | TryPhase::Easing => step(t, evidence, now),
             TryPhase::Growing => grow(t, evidence, now),
         },
     }
 }
 
-/// A new try: the first step from what is there.
-fn begin(evidence: &Evidence, now: Mono) -> LatencyTry {
-    let fresh = LatencyTry {
+/// Latency is over its target and the load does not look like the cause: it is watched before anything is tried.
+fn watch(evidence: &Evidence, now: Mono) -> LatencyTry {
+    LatencyTry {
         since: now,
         at: now,
         latency: 0.0,
@@ -243,21 +266,26 @@ fn begin(evidence: &Evidence, now: Mono) -> LatencyTry {
         utilisation: evidence.utilisation,
         replicas: 0.0,
         factor: 1.0,
+        before: (1.0, 0.0),
         limit: f64::from(evidence.ready) * MAX_GROWTH,
         reached: None,
-        phase: TryPhase::Growing,
-    };
-    step(fresh, evidence, now)
+        phase: TryPhase::Watching,
+    }
 }
 
 /// The next step: a quarter more replicas than are ready, within the limit.
 fn step(t: LatencyTry, evidence: &Evidence, now: Mono) -> LatencyTry {
     let replicas = (f64::from(evidence.ready) * STEP).min(t.limit).max(t.replicas);
+    if replicas <= f64::from(evidence.ready) {
+        // All that may be tried is there already.
+        return LatencyTry { phase: TryPhase::Futile, at: now, utilisation: evidence.utilisation, ..t };
+    }
     LatencyTry {
         at: now,
         latency: evidence.quantile.seconds,
         slow: evidence.slow,
         utilisation: evidence.utilisation,
+        before: (t.factor, t.replicas),
         replicas,
         factor: (replicas / evidence.by_load()).min(MAX_FACTOR).max(t.factor),
         reached: None,
@@ -287,7 +315,8 @@ fn grow(t: LatencyTry, evidence: &Evidence, now: Mono) -> LatencyTry {
     let better = evidence.quantile.seconds < t.latency * BETTER
         || (evidence.quantile.at_least && evidence.slow < t.slow * BETTER);
     if !better {
-        LatencyTry { phase: TryPhase::Futile, replicas: 0.0, factor: 1.0, at: now, ..t }
+        let (factor, replicas) = t.before;
+        LatencyTry { phase: TryPhase::Futile, factor, replicas, at: now, ..t }
     } else if t.replicas < t.limit {
         step(t, evidence, now)
     } else {
@@ -297,7 +326,7 @@ fn grow(t: LatencyTry, evidence: &Evidence, now: Mono) -> LatencyTry {
 
 /// The load itself asks for more replicas by now: what was measured before tells nothing about this step.
 fn restart(t: LatencyTry, evidence: &Evidence, now: Mono) -> LatencyTry {
-    if t.phase != TryPhase::Growing {
+    if !matches!(t.phase, TryPhase::Watching | TryPhase::Growing) {
         return t;
     }
     LatencyTry {

@@ -40,7 +40,17 @@ impl Story {
         self.judge(Some(evidence))
     }
 
+    /// Judges, and goes on with the same evidence while it is only watched.
     fn judge(&mut self, evidence: Option<Evidence>) -> LatencyTerm {
+        loop {
+            let term = self.look(evidence);
+            if self.memory.is_none_or(|t| t.phase != TryPhase::Watching) {
+                return term;
+            }
+        }
+    }
+
+    fn look(&mut self, evidence: Option<Evidence>) -> LatencyTerm {
         self.now = self.now.plus(Duration::from_secs(5));
         judge(&OBJECTIVE, evidence, &mut self.memory, self.now)
     }
@@ -92,8 +102,8 @@ fn replicas_that_bring_nothing_are_futile_until_latency_is_healthy_again() {
     story.ready = 10;
     assert!(matches!(story.wait(WINDOW, 0.39), LatencyTerm::ScaleOut { .. }), "a window is waited for");
     // then it stops adding
-    assert_eq!(story.wait(Duration::from_secs(10), 0.39), LatencyTerm::Futile);
-    assert_eq!(story.wait(Duration::from_hours(3), 2.0), LatencyTerm::Futile);
+    assert_eq!(story.wait(Duration::from_secs(10), 0.39), LatencyTerm::Futile { factor: 1.0 });
+    assert_eq!(story.wait(Duration::from_hours(3), 2.0), LatencyTerm::Futile { factor: 1.0 });
     // and recovers by itself
     assert_eq!(story.tick(0.1), LatencyTerm::Fine);
     assert!(matches!(story.tick(0.4), LatencyTerm::ScaleOut { .. }));
@@ -271,4 +281,48 @@ fn a_scale_out_for_the_load_is_measured_before_a_try_begins() {
     story.ready = 20;
     let own = Evidence { young: 4, ..story.evidence(0.6) };
     assert!(matches!(story.judge(Some(own)), LatencyTerm::ScaleOut { .. }));
+}
+
+#[test]
+fn more_work_per_replica_than_in_a_futile_try_is_a_new_case() {
+    // Given a try that was futile at half of the capacity,
+    let mut story = Story::new(400.0, 8);
+    story.tick(0.4);
+    story.ready = 10;
+    assert_eq!(story.wait(WINDOW + Duration::from_secs(15), 0.39), LatencyTerm::Futile { factor: 1.0 });
+    // when a replica bears more than in the try, and latency is still over its target, then it is tried again.
+    story.load = 510.0;
+    assert!(matches!(story.tick(0.5), LatencyTerm::ScaleOut { .. }));
+}
+
+#[test]
+fn an_overload_whose_load_is_not_in_the_window_yet_is_not_taken_for_a_wrong_capacity() {
+    // Given the first slow requests of an overload, while the window still holds the quiet before it,
+    let mut story = Story::new(700.0, 10);
+    assert_eq!(story.look(Some(story.evidence(1.0))), LatencyTerm::NotJudged);
+    // when the load shows within half a window, then it decides, and no try was begun.
+    story.load = 1_400.0;
+    assert_eq!(story.look(Some(story.evidence(2.0))), LatencyTerm::NotJudged);
+    // One that stays low for half a window was not the cause.
+    story.load = 700.0;
+    let looks: Vec<_> = (0..20).map(|_| story.look(Some(story.evidence(1.0)))).collect();
+    let first = looks.iter().position(|term| matches!(term, LatencyTerm::ScaleOut { .. }));
+    assert_eq!(first, Some(11), "60 s after the load was high, at a look every 5 s");
+}
+
+#[test]
+fn a_futile_step_keeps_what_the_steps_before_it_found_out() {
+    // Given a capacity that was declared too high, and replicas that helped,
+    let mut story = Story::new(500.0, 10);
+    story.tick(0.4);
+    story.ready = 13;
+    assert!(matches!(story.tick(0.2), LatencyTerm::Easing { .. }));
+    // when a dependency slows down, and a quarter more brings nothing,
+    story.tick(0.4);
+    story.ready = 17;
+    let term = story.wait(WINDOW + Duration::from_secs(15), 0.4);
+    // then the quarter goes, and not what helped.
+    assert!(matches!(term, LatencyTerm::Futile { .. }), "{term:?}");
+    assert_eq!(story.wanted(term), 13);
+    assert!(matches!(story.tick(0.1), LatencyTerm::Easing { .. }));
 }

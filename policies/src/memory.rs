@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    ids::{ClusterId, PolicyKey},
+    ids::{ClusterId, PolicyKey, Target},
     now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan, ScaleAction},
+    policy::{LatencyObjective, Load, PerReplica},
 };
 
 /// The memory of the whole fleet, by policy.
@@ -26,6 +27,12 @@ pub struct Memory {
 pub struct PolicyMemory {
     /// UID of the policy that this is the memory of.
     pub uid: String,
+    /// What of the policy it was learned under; `None` before the first judgement of this process.
+    pub basis: Option<Basis>,
+    /// The generation of the policy at the last judgement, or that of the status that it was restored from.
+    pub generation: i64,
+    /// When the policy was last judged: after a gap nothing is known of what others did meanwhile.
+    pub judged_at: Option<Mono>,
     /// When this process first judged the policy: a stabilisation window that began before is not known,
     /// so nothing is removed until one full window has been seen.
     pub first_seen: Option<Mono>,
@@ -54,7 +61,9 @@ pub struct PolicyMemory {
     pub in_flight: BTreeMap<ClusterId, InFlight>,
     /// Foreign values below [`Self::last_wanted`] that are being restored, per cluster; each counts once.
     pub restoring: BTreeMap<ClusterId, u32>,
-    /// Foreign changes of `spec.replicas`, oldest first.
+    /// When we last wrote fewer replicas: who puts them back undoes it.
+    pub lowered_at: Option<Mono>,
+    /// Foreign changes that undid ours, oldest first.
     pub foreign: VecDeque<Mono>,
     /// A person's `kubectl scale` up: a floor until it ends.
     pub person_floor: Option<PersonFloor>,
@@ -62,6 +71,19 @@ pub struct PolicyMemory {
     pub schedules: Vec<ScheduleEdges>,
     /// The latency term's try: whether more replicas helped.
     pub latency: Option<LatencyTry>,
+}
+
+/// What of a policy the memory was learned under: what depends on it is dropped when it changes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Basis {
+    /// Whose replicas they are.
+    pub target: Target,
+    /// What a request weighs, and how it is read.
+    pub load: Load,
+    /// What latency is judged by.
+    pub objective: Option<LatencyObjective>,
+    /// What one replica bears.
+    pub per_replica: PerReplica,
 }
 
 /// The fewest replicas that were ready since a moment.
@@ -96,8 +118,10 @@ pub struct Change {
 pub struct InFlight {
     /// When it was decided.
     pub at: Mono,
-    /// Replicas before.
+    /// Replicas before, as they were seen.
     pub from: u32,
+    /// Replicas before, as they were accepted.
+    pub accepted: u32,
     /// Replicas written.
     pub to: u32,
     /// The resourceVersion that it was written on: while the watch still shows it, the write is not seen.
@@ -137,6 +161,8 @@ pub struct WeightBaseline {
 pub struct PersonFloor {
     /// Replicas.
     pub replicas: u32,
+    /// Replicas before: whoever takes the floor back may go as low as this.
+    pub from: u32,
     /// Until when.
     pub until: Mono,
 }
@@ -158,6 +184,8 @@ pub struct LatencyTry {
     pub replicas: f64,
     /// By how much one replica's capacity is taken to be over-estimated at any load.
     pub factor: f64,
+    /// `factor` and `replicas` before this step: what a step that brings nothing falls back to.
+    pub before: (f64, f64),
     /// Never more `replicas` than this in all steps together.
     pub limit: f64,
     /// Since when the replicas of this step are ready.
@@ -169,6 +197,8 @@ pub struct LatencyTry {
 /// Where the latency term's try stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum TryPhase {
+    /// Latency is over its target and the load does not look like the cause: nothing is tried yet.
+    Watching,
     /// Replicas are being added, to see whether they help.
     Growing,
     /// Latency is healthy again: the factor goes back to 1 slowly.
@@ -211,20 +241,28 @@ pub fn restore(memory: &mut PolicyMemory, changes: &[(Timestamp, i64)], now: Now
 
 /// Adds a change of the total. Changes of one plan (one per cluster) are one change, as their sum.
 pub(crate) fn record_change(memory: &mut PolicyMemory, at: Mono, delta: i64) {
+    if delta == 0 {
+        return;
+    }
+    if delta < 0 {
+        memory.lowered_at = Some(at);
+    }
     match memory.changes.back_mut() {
         Some(last) if last.at == at => last.delta = last.delta.saturating_add(delta),
         _ => memory.changes.push_back(Change { at, delta }),
     }
 }
 
+/// What a write adds to what was accepted before it: putting back what somebody else took adds nothing.
 fn delta(action: &ScaleAction) -> i64 {
-    i64::from(action.to) - i64::from(action.from)
+    i64::from(action.to) - i64::from(action.accepted)
 }
 
 fn in_flight(action: &ScaleAction, at: Mono, confirmed: bool) -> InFlight {
     InFlight {
         at,
         from: action.from,
+        accepted: action.accepted,
         to: action.to,
         resource_version: action.version.resource_version.clone(),
         confirmed,

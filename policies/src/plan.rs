@@ -74,6 +74,9 @@ pub struct ScaleAction {
     pub target: Target,
     /// Replicas when it was decided; the write is refused when they are others by then.
     pub from: u32,
+    /// Replicas that were accepted as asked for before: more than `from` where somebody else took some away that
+    /// are put back, the same otherwise.
+    pub accepted: u32,
     /// Replicas wanted.
     pub to: u32,
     /// What the write must carry.

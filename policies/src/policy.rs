@@ -78,7 +78,7 @@ pub struct Bounds {
 }
 
 /// How load is read and weighed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Load {
     /// Name of the telemetry profile.
     pub profile: String,
@@ -87,7 +87,7 @@ pub struct Load {
 }
 
 /// How requests are weighed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Weights {
     /// Every request counts 1.
     Plain,
@@ -98,7 +98,7 @@ pub enum Weights {
 }
 
 /// Latency sections: `cuts` ascending in seconds, one more factor than cuts, all factors finite and >= 0.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatencyWeights {
     /// Borders between sections, in seconds, ascending.
     pub cuts: Vec<f64>,

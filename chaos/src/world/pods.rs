@@ -63,7 +63,7 @@ impl Pods {
         self.ready
     }
 
-    /// Whether pods of two templates exist, or the newest template has too few.
+    /// Whether pods of an older template exist.
     pub(super) fn rolling_out(&self) -> bool {
         self.all.iter().any(|pod| pod.template != self.template)
     }

@@ -165,7 +165,10 @@ impl Scraper {
         for sample in samples() {
             sum.add(&sample.counted);
         }
-        let seconds = sum.seconds.max(f64::MIN_POSITIVE);
+        // As rate() does: what was counted over the whole window, which is extrapolated to by about a scrape and
+        // no further. A window that is partly empty reads as less load.
+        let whole = window.saturating_sub(config.scrape).as_secs_f64();
+        let seconds = sum.seconds.max(whole).max(f64::MIN_POSITIVE);
         // Arrivals are what a gateway or a queue sees; pods see what they answer.
         let requests = match at {
             MeasuredAt::Entry => sum.arrivals / seconds,

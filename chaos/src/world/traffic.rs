@@ -207,7 +207,7 @@ impl Source {
 
     fn draw_burst(&mut self, since_start: Duration, dt: f64) {
         let per_day = self.traffic.random_bursts_per_day;
-        // One draw a step whatever comes of it, so that known bursts do not shift later ones.
+        // One draw a step, whether known bursts are under way or not; only a burst that begins draws its shape too.
         let drawn = per_day > 0.0 && self.chance.uniform() < per_day * dt / 86_400.0;
         if drawn && self.bursts.iter().all(|burst| burst.at > since_start) {
             let factor = 1.2 + 0.8 * self.chance.uniform();

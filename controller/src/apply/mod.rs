@@ -117,6 +117,7 @@ mod tests {
                 cluster: ClusterId::local(),
                 target: Target::new("apps/v1", "Deployment", "shop", "cart"),
                 from: 0,
+                accepted: 0,
                 to,
                 version: ObjectVersion { uid: String::new(), resource_version: String::new() },
                 reason: Reason::new(ReasonCode::Burst, "burst"),

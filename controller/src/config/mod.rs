@@ -24,6 +24,10 @@ pub use source::{Auth, ClientCertificate, Headers, Reach, Source, Windows};
 use error::Complaints;
 use loadline_crds::elastic_policy::MAX_TRIGGERS;
 
+/// The longest time between two ticks. The decisions take more than two minutes without a look for an absence,
+/// after which a whole window must be seen before anything is removed.
+const LONGEST_SYNC: Duration = Duration::from_mins(1);
+
 /// What the operator is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -114,6 +118,9 @@ fn resolve(raw: raw::RawConfig, complaints: &mut Complaints) -> Config {
     let raw::RawConfig { sync, cluster, sources, profiles, scale_targets, triggers, status } = raw;
     if sync.0 < Duration::from_secs(1) {
         complaints.add("sync", format!("{sync} is too short"), "write at least 1s");
+    }
+    if sync.0 > LONGEST_SYNC {
+        complaints.add("sync", format!("{sync} is too long"), "write at most 1m; 5s is usual");
     }
     if cluster.is_empty() {
         complaints.add(

@@ -143,12 +143,6 @@ impl Reporter {
         }
     }
 
-    /// Forgets what was written: another process writes now, or has written meanwhile.
-    pub fn forget(&mut self) {
-        self.ledger.clear();
-        self.queue.clear();
-    }
-
     /// Takes in what became of earlier writes. One that failed is owed: it is tried again after a pause, and what it
     /// told as Events is not told again.
     fn settle_results(&mut self, now: Mono) {
@@ -245,7 +239,7 @@ fn changes(plan: &Plan<Applied>) -> BTreeMap<PolicyKey, (u32, u32)> {
     let mut deltas = BTreeMap::<PolicyKey, i64>::new();
     for applied in plan.actions.iter().filter(|a| a.outcome == Outcome::Done) {
         let Action::Scale(scale) = &applied.action;
-        *deltas.entry(scale.policy.clone()).or_default() += i64::from(scale.to) - i64::from(scale.from);
+        *deltas.entry(scale.policy.clone()).or_default() += i64::from(scale.to) - i64::from(scale.accepted);
     }
     deltas
         .into_iter()

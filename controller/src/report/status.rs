@@ -6,11 +6,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use loadline_crds::elastic_policy::{
-    ClusterStatus, ElasticPolicyStatus, LoadStatus, Mode, PersonFloorStatus, ReplicaChange,
-    WeightBaselineStatus, quantised,
+    ClusterStatus, ElasticPolicyStatus, LatencyTryPhase, LatencyTryStatus, LoadStatus, Mode,
+    PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
 };
 use loadline_policies::{
-    memory::{PersonFloor, PolicyMemory, WeightBaseline},
+    desired,
+    memory::{LatencyTry, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
     now::Now,
     plan::Decision,
     policy, reason,
@@ -62,10 +63,12 @@ pub fn of(
         recent_changes: changes(&previous.recent_changes, change, now.wall),
         person_floor: memory.and_then(|m| m.person_floor).map(|floor| PersonFloorStatus {
             replicas: count(floor.replicas),
+            from: Some(count(floor.from)),
             until: whole_seconds(now.wall_of(floor.until)),
         }),
         idle_since: memory.and_then(|m| m.idle_since).map(|at| whole_seconds(now.wall_of(at))),
         weight_baseline: memory.and_then(|m| m.baseline).and_then(|b| baseline(b, now)),
+        latency_try: memory.and_then(|m| m.latency).and_then(|t| latency_try(&t)),
         conditions: conditions(&decision.conditions, &previous.conditions, decision.generation, now.wall),
     }
 }
@@ -86,17 +89,20 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
         || states(&old.conditions).ne(states(&new.conditions))
         || old.person_floor.as_ref().map(|f| f.replicas) != new.person_floor.as_ref().map(|f| f.replicas)
         || old.idle_since.is_some() != new.idle_since.is_some()
+        || old.latency_try.as_ref().map(|t| t.phase) != new.latency_try.as_ref().map(|t| t.phase)
     {
         return Urgency::Now;
     }
     let messages = old.conditions.iter().map(|c| &c.message).ne(new.conditions.iter().map(|c| &c.message));
-    let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref());
+    let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref())
+        || try_moved(old.latency_try.as_ref(), new.latency_try.as_ref());
     if messages || moved { Urgency::Soon } else { Urgency::None }
 }
 
-/// What must survive a restart, from status: rate rules, a person's floor, idle time, the weight baseline.
+/// What must survive a restart, from status: rate rules, a person's floor, the weight baseline, the latency try.
 ///
 /// Stabilisation windows are not kept: a new process removes nothing before it has seen one full window itself.
+/// Nor is the idle time: nobody looked while no process ran.
 #[must_use]
 pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     let mut memory = PolicyMemory::default();
@@ -105,12 +111,60 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     loadline_policies::memory::restore(&mut memory, &changes, now);
     memory.person_floor = status.person_floor.as_ref().and_then(|floor| {
         let left = std::time::Duration::try_from(floor.until.0.duration_since(now.wall)).ok()?;
-        Some(PersonFloor { replicas: u32::try_from(floor.replicas).ok()?, until: now.mono.plus(left) })
+        let replicas = u32::try_from(floor.replicas).ok()?;
+        let from = floor.from.and_then(|n| u32::try_from(n).ok()).unwrap_or(replicas);
+        (!left.is_zero()).then(|| PersonFloor { replicas, from, until: now.mono.plus(left) })
     });
-    memory.idle_since = status.idle_since.as_ref().map(|at| now.mono_of(at.0));
-    memory.baseline =
-        status.weight_baseline.as_ref().map(|b| WeightBaseline::kept(b.mean, now.mono_of(b.at.0)));
+    let baseline = status.weight_baseline.as_ref().filter(|b| b.mean.is_finite() && b.mean > 0.0);
+    memory.baseline = baseline.map(|b| WeightBaseline::kept(b.mean, now.mono_of(b.at.0)));
+    memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
+    memory.generation = status.observed_generation.unwrap_or_default();
     memory
+}
+
+/// A try that goes on after a restart. What latency was before its step is not known any more, so a step that was
+/// under way counts as one that helped: if it did not, the next step will tell.
+fn remembered_try(kept: &LatencyTryStatus, now: Now) -> Option<LatencyTry> {
+    let sane = kept.factor.is_finite() && kept.factor >= 1.0 && kept.utilisation.is_finite();
+    let (replicas, limit) = (u32::try_from(kept.replicas).ok()?, u32::try_from(kept.limit).ok()?);
+    sane.then(|| LatencyTry {
+        since: now.mono,
+        at: now.mono,
+        latency: 0.0,
+        slow: 0.0,
+        utilisation: kept.utilisation,
+        replicas: f64::from(replicas),
+        factor: kept.factor,
+        before: (kept.factor, f64::from(replicas)),
+        limit: f64::from(limit),
+        reached: None,
+        phase: match kept.phase {
+            LatencyTryPhase::Growing | LatencyTryPhase::Easing => TryPhase::Easing,
+            LatencyTryPhase::Futile => TryPhase::Futile,
+        },
+    })
+}
+
+fn latency_try(t: &LatencyTry) -> Option<LatencyTryStatus> {
+    let whole = |n: f64| count(desired::count::ceil(n));
+    Some(LatencyTryStatus {
+        phase: match t.phase {
+            TryPhase::Watching => return None,
+            TryPhase::Growing => LatencyTryPhase::Growing,
+            TryPhase::Easing => LatencyTryPhase::Easing,
+            TryPhase::Futile => LatencyTryPhase::Futile,
+        },
+        factor: quantised(t.factor)?,
+        replicas: whole(t.replicas),
+        limit: whole(t.limit),
+        utilisation: quantised(t.utilisation)?,
+    })
+}
+
+/// Whether a try moved by more than a twentieth, as of a baseline: it eases by a hundredth every 36 s.
+fn try_moved(old: Option<&LatencyTryStatus>, new: Option<&LatencyTryStatus>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return false };
+    (new.factor - old.factor).abs() > BASELINE_STEP || new.replicas != old.replicas
 }
 
 fn mode(mode: policy::Mode) -> Mode {
@@ -161,9 +215,34 @@ fn clusters(decision: &Decision) -> Vec<ClusterStatus> {
 fn changes(previous: &[ReplicaChange], change: Option<(u32, u32)>, at: Timestamp) -> Vec<ReplicaChange> {
     let new =
         change.map(|(from, to)| ReplicaChange { at: whole_seconds(at), from: count(from), to: count(to) });
-    let all: Vec<_> = previous.iter().cloned().chain(new).collect();
-    let surplus = all.len().saturating_sub(CHANGES);
-    all.into_iter().skip(surplus).collect()
+    let mut all: Vec<_> = previous.iter().cloned().chain(new).collect();
+    while all.len() > CHANGES && merge_oldest(&mut all) {}
+    all
+}
+
+/// Makes one of the two oldest changes of the same direction, at the time of the later one: rate rules count no
+/// less than what was written, and for no shorter time. Says whether there was such a pair, as there always is
+/// among three.
+fn merge_oldest(all: &mut Vec<ReplicaChange>) -> bool {
+    let up = |c: &ReplicaChange| c.to > c.from;
+    let later = |i: usize| {
+        let first = all.get(i)?;
+        let rest = all.iter().enumerate().skip(i.saturating_add(1));
+        rest.filter(|(_, c)| up(c) == up(first)).map(|(j, _)| (i, j)).next()
+    };
+    let Some((i, j)) = later(0).or_else(|| later(1)) else { return false };
+    let first = all.remove(i);
+    if let Some(second) = all.get_mut(j.saturating_sub(1)) {
+        let added = |c: &ReplicaChange| c.to.saturating_sub(c.from);
+        let sum = added(&first).saturating_add(added(second));
+        if sum > 0 {
+            second.from = first.from;
+            second.to = first.from.saturating_add(sum);
+        } else {
+            second.from = second.to.saturating_sub(sum);
+        }
+    }
+    true
 }
 
 fn baseline(baseline: WeightBaseline, now: Now) -> Option<WeightBaselineStatus> {

@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use loadline_crds::elastic_policy::{PersonFloorStatus, ReplicaChange, WeightBaselineStatus};
+use loadline_crds::elastic_policy::{
+    LatencyTryPhase, LatencyTryStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus,
+};
 use loadline_policies::{
     fleet::{ObjectVersion, Totals},
     ids::{ClusterId, Target},
+    memory::TryPhase,
     now::Now,
     plan::{AppliedAction, Decision, Demand, ScaleAction},
     policy::Mode,
@@ -199,6 +202,7 @@ fn scaled(outcome: Outcome) -> AppliedAction {
             cluster: ClusterId::local(),
             target: Target::new("apps/v1", "Deployment", "shop", "web"),
             from: 3,
+            accepted: 3,
             to: 5,
             version: ObjectVersion { uid: "x".into(), resource_version: "1".into() },
             reason: Reason::new(ReasonCode::BelowBand, "more load"),
@@ -218,15 +222,27 @@ fn only_writes_that_were_done_stand_in_recent_changes() {
 fn what_must_survive_a_restart_comes_back_from_status() {
     let status = ElasticPolicyStatus {
         recent_changes: vec![ReplicaChange { at: Time(now(0).wall), from: 3, to: 5 }],
-        person_floor: Some(PersonFloorStatus { replicas: 6, until: Time(now(200).wall) }),
+        person_floor: Some(PersonFloorStatus { replicas: 6, from: Some(4), until: Time(now(200).wall) }),
         weight_baseline: Some(WeightBaselineStatus { mean: 0.6, at: Time(now(0).wall) }),
         idle_since: Some(Time(now(10).wall)),
+        latency_try: Some(LatencyTryStatus {
+            phase: LatencyTryPhase::Growing,
+            factor: 1.5,
+            replicas: 17,
+            limit: 30,
+            utilisation: 0.4,
+        }),
+        observed_generation: Some(7),
         ..ElasticPolicyStatus::default()
     };
     let memory = remembered(&status, now(100));
     assert_eq!(memory.changes.iter().map(|c| (c.at, c.delta)).collect::<Vec<_>>(), [(now(0).mono, 2)]);
-    assert_eq!(memory.person_floor.map(|f| (f.replicas, f.until)), Some((6, now(200).mono)));
-    assert_eq!(memory.idle_since, Some(now(10).mono));
+    assert_eq!(memory.person_floor.map(|f| (f.replicas, f.from, f.until)), Some((6, 4, now(200).mono)));
+    assert_eq!(memory.idle_since, None, "nobody looked while no process ran");
+    let kept = memory.latency.unwrap();
+    assert_eq!(kept.phase, TryPhase::Easing);
+    assert!((kept.replicas - 17.0).abs() < 1e-9 && (kept.factor - 1.5).abs() < 1e-9);
+    assert_eq!(memory.generation, 7);
     assert!(memory.baseline.is_some_and(|b| (b.mean - 0.6).abs() < 1e-9));
     assert!(memory.first_seen.is_none(), "the stabilisation window starts anew");
 }
@@ -246,4 +262,22 @@ fn the_longest_sentences_fit_the_schema_and_sixteen_kib() {
     let status = status::of(&long, None, None, &ElasticPolicyStatus::default(), now(0));
     assert!(status.reason.as_ref().is_some_and(|r| r.len() <= 1024));
     assert!(serde_json::to_string(&status).unwrap().len() < 16 * 1024);
+}
+
+#[test]
+fn more_changes_than_status_keeps_count_no_less() {
+    // Given twenty removals of one replica and a raise among them,
+    let mut status = ElasticPolicyStatus::default();
+    let mut replicas = 40;
+    for i in 0..21 {
+        let to = if i == 10 { replicas + 3 } else { replicas - 1 };
+        let change = Some((replicas, to));
+        status = status::of(&decision(to, 400.0, true), None, change, &status, now(i));
+        replicas = to;
+    }
+    // then status keeps ten entries, and a new leader counts all that was removed and all that was added.
+    assert_eq!(status.recent_changes.len(), 10);
+    let memory = remembered(&status, now(100));
+    let sum = |up: bool| memory.changes.iter().map(|c| c.delta).filter(|d| (*d > 0) == up).sum::<i64>();
+    assert_eq!((sum(false), sum(true)), (-20, 3));
 }

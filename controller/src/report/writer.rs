@@ -120,8 +120,9 @@ impl Queue {
         lock(&self.results).push((key, written));
     }
 
-    /// Drops everything that waits: this process is no longer the writer.
-    pub fn clear(&self) {
+    /// Drops everything that waits, as if it were written.
+    #[cfg(test)]
+    pub(super) fn clear(&self) {
         *lock(&self.waiting) = Waiting::default();
     }
 

@@ -132,6 +132,7 @@ mod tests {
             cluster: ClusterId::local(),
             target: Target::new("apps/v1", "Deployment", "shop", "cart"),
             from: 3,
+            accepted: 3,
             to: 5,
             version: ObjectVersion { uid: "u".into(), resource_version: "1".into() },
             reason: Reason::new(ReasonCode::BelowBand, "below"),

@@ -135,6 +135,7 @@ mod tests {
                 cluster: ClusterId::local(),
                 target: target(),
                 from: 3,
+                accepted: 3,
                 to: *to,
                 version: version(),
                 reason: Reason::new(ReasonCode::BelowBand, "below"),

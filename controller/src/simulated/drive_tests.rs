@@ -49,6 +49,7 @@ fn cut(from: u32, to: u32) -> AppliedAction {
         cluster: ClusterId::local(),
         target: target(),
         from,
+        accepted: from,
         to,
         version: ObjectVersion { uid: String::new(), resource_version: String::new() },
         reason: Reason::new(ReasonCode::AboveBand, "made up"),

@@ -9,7 +9,7 @@ use loadline_policies::{
     },
     ids::{ClusterId, PolicyKey, TargetObject},
     now::Now,
-    policy::{Mode, Policy},
+    policy::{Mode, PerReplica, Policy},
     reading::Doubt,
 };
 
@@ -64,12 +64,19 @@ impl Translator {
     fn writers(&self) -> Writers<'_> {
         let mut writers = Writers::with_capacity(self.policies.len());
         for policy in self.policies.values().filter_map(|e| e.parsed.as_ref().ok()).map(|p| &p.policy) {
-            if policy.mode == Mode::Active {
+            if may_write(policy) {
                 writers.entry(policy.target.object()).or_default().push(&policy.key);
             }
         }
         writers
     }
+}
+
+/// Whether a policy writes when its load asks for it. One that only observes or recommends, is paused, or does not
+/// know what a replica bears, is in nobody's way.
+fn may_write(policy: &Policy) -> bool {
+    let known = matches!(policy.capacity.per_replica, PerReplica::Declared(_));
+    policy.mode == Mode::Active && known && !policy.pause.all
 }
 
 /// The clusters that take part: the operator's own, and every one in which a target was looked for.

@@ -22,7 +22,6 @@ mod numbers;
 mod pause;
 mod policy;
 mod profiles;
-mod remembered;
 mod schedules;
 mod translator;
 mod triggers;

@@ -43,7 +43,8 @@ fn utc() -> String {
 #[x_kube(validation = ("[has(self.perReplica), has(self.target), has(self.formula)].filter(given, given).size() == 1",
     "exactly one of perReplica, target and formula makes replicas of the value: keep one"))]
 pub struct Trigger {
-    /// Name, unique in the policy; formulas read the value as values.NAME.
+    /// Name, unique in the policy; formulas read the value as values.NAME, the value of
+    /// a name with a dash by the name in quotes and square brackets.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = ("self.matches('^[a-z]([a-z0-9_-]*[a-z0-9])?$')",
         "this is no name: write lower-case letters, digits, dashes and underscores, for example backlog"))]

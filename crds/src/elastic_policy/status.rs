@@ -53,6 +53,9 @@ pub struct ElasticPolicyStatus {
     /// Mean weight of one request at healthy latency: what an overloaded service's weights are held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_baseline: Option<WeightBaselineStatus>,
+    /// What was found out about latency by trying more replicas; absent while latency asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_try: Option<LatencyTryStatus>,
     /// Ready, ScalingActive, ScalingLimited, DataFresh, ForecastTrusted, CapacityKnown, Contested,
     /// LatencyNotCapacityBound.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -109,6 +112,9 @@ pub struct ReplicaChange {
 pub struct PersonFloorStatus {
     /// At least so many replicas.
     pub replicas: i32,
+    /// Replicas before; whoever takes the floor back may go as low as this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i32>,
     /// Until then.
     pub until: Time,
 }
@@ -121,6 +127,34 @@ pub struct WeightBaselineStatus {
     pub mean: f64,
     /// When it was last moved.
     pub at: Time,
+}
+
+/// What was found out about latency by trying more replicas. A new leader goes on from here: without it, the
+/// replicas that helped would be removed after its first window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyTryStatus {
+    /// Where the try stands.
+    pub phase: LatencyTryPhase,
+    /// By how much the capacity of one replica is over-estimated: 1 is not at all.
+    pub factor: f64,
+    /// Replicas that it wants for latency's sake.
+    pub replicas: i32,
+    /// Never more than this for latency's sake.
+    pub limit: i32,
+    /// Utilisation, 0 to 1, when the last step began.
+    pub utilisation: f64,
+}
+
+/// Where a try of more replicas for latency stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LatencyTryPhase {
+    /// Replicas are being added, to see whether they help.
+    Growing,
+    /// They helped; what was added goes back over hours.
+    Easing,
+    /// A quarter more replicas brought nothing.
+    Futile,
 }
 
 /// A number as it stands in status: three significant digits, so that noise causes no write. `None` for

@@ -48,7 +48,9 @@ pub fn judge(
     memory: &mut PolicyMemory,
     now: Now,
 ) -> (State, Option<Mono>) {
-    let Some(activation) = &workload.policy.activation else {
+    // Zero is only where the bounds allow it: bounds.min of 1 or more is never gone below.
+    let activation = workload.policy.activation.as_ref().filter(|_| workload.policy.bounds.min == 0);
+    let Some(activation) = activation else {
         memory.idle_since = None;
         return (State::Off, None);
     };

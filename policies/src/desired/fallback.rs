@@ -46,7 +46,7 @@ pub fn judge(
     let verdict = match fallback.policy {
         FallbackPolicy::Hold => Verdict::Hold(reason("holds what there is")),
         FallbackPolicy::AtLeast(n) => Verdict::AtLeast(n, reason(&format!("keeps at least {n}"))),
-        FallbackPolicy::Static(n) => Verdict::Exactly(n, reason(&format!("sets exactly {n}"))),
+        FallbackPolicy::Static(n) => Verdict::Exactly(n, reason(&format!("asks for exactly {n}"))),
     };
     (verdict, None)
 }

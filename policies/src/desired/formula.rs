@@ -53,7 +53,7 @@ pub enum FormulaError {
     Syntax(String),
     /// A variable that does not exist.
     #[error(
-        "the formula reads `{name}`, which does not exist: use `value`, `values.<trigger>`, `ready` or `replicas`"
+        "the formula reads `{name}`, which does not exist: use `value`, `values.<trigger>` (`values['a-b']` for a name with a dash), `ready` or `replicas`"
     )]
     UnknownVariable {
         /// As written.

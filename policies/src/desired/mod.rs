@@ -37,8 +37,8 @@ use crate::{
 pub struct Recommendation {
     /// Replicas.
     pub replicas: u32,
-    /// Whether it passes the stabilisation window by: a fallback that the user wrote as exact, and the idle
-    /// time, which is a window of its own.
+    /// Whether it passes the stabilisation windows by: a fallback that the user wrote as exact, the idle time,
+    /// which is a window of its own, and waking.
     pub exact: bool,
     /// Nothing is removed before this moment: this process has not watched for a whole window yet.
     pub not_before: Option<Mono>,
@@ -69,8 +69,7 @@ pub fn recommend(
     let (state, idle_end) = activation::judge(workload, assessment, current, memory, now);
     let (fallback, fallback_at) =
         fallback::judge(policy.fallback, no_data(workload, assessment), memory, now);
-    let awake_min =
-        if state == activation::State::Off { policy.bounds.min } else { policy.bounds.min.max(1) };
+    let awake_min = if state == activation::State::Off { policy.bounds.min } else { 1 };
     let mut result = Recommendation {
         replicas: current,
         exact: false,
@@ -87,7 +86,7 @@ pub fn recommend(
         }
         activation::State::Waking(reason) => {
             // The first replicas come at once; more as soon as they are measured.
-            result.replicas = awake_min;
+            result = Recommendation { replicas: awake_min, exact: true, ..result };
             result.reasons.push(reason);
         }
         activation::State::Awake { idle: Some(reason) } if may_sleep(workload, &says, &vetoes) => {
@@ -125,13 +124,16 @@ fn fall_back(
             };
             let veto = vetoes.iter().find(|veto| !of_data(veto));
             match veto {
-                Some(veto) if n < current => result.reasons.insert(0, veto.clone()),
+                Some(veto) if n < current => {
+                    result.reasons.insert(0, reason);
+                    result.reasons.insert(0, veto.clone());
+                }
                 _ => {
                     result.replicas = n;
                     result.exact = true;
+                    result.reasons.insert(0, reason);
                 }
             }
-            result.reasons.insert(0, reason);
         }
     }
     result
@@ -196,9 +198,12 @@ fn may_sleep(workload: &Workload, says: &[say::Say], vetoes: &[Reason]) -> bool 
     vetoes.is_empty() && says.iter().all(|say| activation::lets_sleep(activation, say))
 }
 
-/// Whether no signal at all could be read.
+/// Whether no signal at all could be read, of a target that is there to be measured.
 pub(crate) fn no_data(workload: &Workload, assessment: &Assessment) -> bool {
-    assessment.up.is_none() && assessment.burst.is_none() && workload.triggers.values().all(Result::is_err)
+    workload.instances.values().any(Result::is_ok)
+        && assessment.up.is_none()
+        && assessment.burst.is_none()
+        && workload.triggers.values().all(Result::is_err)
 }
 
 /// The earliest of several moments.

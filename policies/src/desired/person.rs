@@ -5,11 +5,14 @@
 //!     5          5             nothing
 //!     5          9             a person knows something: 9 is accepted, and a floor for one down window
 //!     9          4             restored to 9, with a reason (unless it takes back the person's own floor)
-//!  three of these in ten minutes: contested, nothing is written until it has been quiet
+//!  three changes that undo ours in ten minutes: contested, nothing is written until it has been quiet
 //! ```
 //!
-//! Our own write is not foreign: what was applied is remembered, and until the watch shows it (its
-//! resourceVersion moves on), the old value in the cache is not taken for somebody else's.
+//! Scaling up by hand, even again and again, is no fight: it is accepted. It undoes ours only where our last
+//! change took replicas away.
+//!
+//! Our own write is not foreign: what was applied is remembered, and until the watch shows it, the old value in
+//! the cache is not taken for somebody else's.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,6 +36,13 @@ pub const CONTESTED_WITHIN: Duration = Duration::from_mins(10);
 /// by milliseconds; a world that never moves its resourceVersion must not hide its replicas for ever.
 const WATCH_LAG: Duration = Duration::from_secs(30);
 
+/// How long the old value may still be shown under a *newer* resourceVersion than the one that was written on.
+///
+/// The object may have changed between our look and our write (a status, a label), and the watch shows that
+/// first. It shows our write within milliseconds after it; a person who set the old value again is believed
+/// two seconds later.
+const OVERTAKEN: Duration = Duration::from_secs(2);
+
 /// What is there, after foreign writes were judged.
 #[derive(Debug)]
 pub struct Accepted<'a> {
@@ -55,7 +65,7 @@ pub fn accept<'a>(
 ) -> Accepted<'a> {
     let mut accepted = Accepted { slots: Vec::new(), reasons: Vec::new(), contested: None };
     forget_clusters(workload, memory);
-    let mut raised = false;
+    let (mut raised, mut before) = (false, 0u32);
     for (cluster, instance) in &workload.instances {
         let Ok(instance) = instance else { continue };
         let healthy = clusters.get(cluster).is_some_and(|c| c.state == ClusterState::Healthy);
@@ -63,10 +73,12 @@ pub fn accept<'a>(
         let wanted = if watching && healthy {
             let change = foreign(memory, cluster, seen, now.mono);
             raised |= matches!(change, Foreign::Raised { .. });
+            before = before.saturating_add(change.before(seen));
             accepted.reasons.extend(change.reason(workload));
             change.accepted(seen)
         } else {
             adopt(memory, cluster, seen);
+            before = before.saturating_add(seen);
             seen
         };
         accepted.slots.push(Slot { cluster, instance, wanted, healthy, in_flight });
@@ -74,7 +86,9 @@ pub fn accept<'a>(
     if raised {
         let replicas = accepted.slots.iter().fold(0u32, |sum, slot| sum.saturating_add(slot.wanted));
         let until = now.mono.plus(workload.policy.behaviour.down.stabilization_window);
-        memory.person_floor = Some(PersonFloor { replicas, until });
+        // Who raises twice may take back both.
+        let from = memory.person_floor.map_or(before, |floor| floor.from.min(before));
+        memory.person_floor = Some(PersonFloor { replicas, from, until });
     }
     accepted.contested = fight(memory, now.mono);
     if accepted.contested.is_some() {
@@ -109,6 +123,14 @@ enum Foreign {
 }
 
 impl Foreign {
+    /// What stood before it.
+    const fn before(&self, seen: u32) -> u32 {
+        match self {
+            Self::Raised { from, .. } => *from,
+            _ => self.accepted(seen),
+        }
+    }
+
     const fn accepted(&self, seen: u32) -> u32 {
         match self {
             Self::Restored { to, .. } => *to,
@@ -144,11 +166,16 @@ fn foreign(memory: &mut PolicyMemory, cluster: &ClusterId, seen: u32, now: Mono)
         return Foreign::Nothing;
     }
     if seen > last {
-        memory.foreign.push_back(now);
+        // What we took away, somebody put back: that is one of a fight, unlike a person who wants more.
+        if memory.lowered_at.is_some_and(|at| now.since(at) < CONTESTED_WITHIN) {
+            memory.foreign.push_back(now);
+        }
         adopt(memory, cluster, seen);
         return Foreign::Raised { from: last, to: seen };
     }
-    if memory.person_floor.take_if(|floor| now < floor.until && floor.replicas > seen).is_some() {
+    // The load may have raised it further since: that was not the person's to take back.
+    let own = |floor: &mut PersonFloor| now < floor.until && floor.replicas >= last && seen >= floor.from;
+    if memory.person_floor.take_if(own).is_some() {
         adopt(memory, cluster, seen);
         return Foreign::TakenBack { to: seen };
     }
@@ -181,18 +208,17 @@ fn adopt(memory: &mut PolicyMemory, cluster: &ClusterId, seen: u32) {
 /// What is seen, with our own write in it that the watch may not show yet; and whether it is still hidden.
 fn ours(memory: &mut PolicyMemory, cluster: &ClusterId, instance: &Instance, now: Mono) -> (u32, bool) {
     let Some(write) = memory.in_flight.get(cluster) else { return (instance.wanted, false) };
-    let hidden = instance.wanted == write.from
-        && instance.version.resource_version == write.resource_version
-        && now.since(write.at) < WATCH_LAG;
-    if hidden {
+    let untouched = instance.version.resource_version == write.resource_version;
+    let lag = if untouched || !write.confirmed { WATCH_LAG } else { OVERTAKEN };
+    if instance.wanted == write.from && now.since(write.at) < lag {
         return if write.confirmed { (write.to, true) } else { (write.from, false) };
     }
-    let Some(InFlight { at, from, to, confirmed, .. }) = memory.in_flight.remove(cluster) else {
+    let Some(InFlight { at, accepted, to, confirmed, .. }) = memory.in_flight.remove(cluster) else {
         return (instance.wanted, false);
     };
     if !confirmed && instance.wanted == to {
         // It failed on the way back, not on the way there.
-        record_change(memory, at, i64::from(to) - i64::from(from));
+        record_change(memory, at, i64::from(to) - i64::from(accepted));
         adopt(memory, cluster, to);
     }
     (instance.wanted, false)
@@ -206,7 +232,7 @@ fn fight(memory: &mut PolicyMemory, now: Mono) -> Option<(Reason, Mono)> {
     let oldest = memory.foreign.len().checked_sub(CONTESTED_AFTER).and_then(|i| memory.foreign.get(i))?;
     let until = oldest.plus(CONTESTED_WITHIN);
     let text = format!(
-        "Somebody else changed the replicas {} times within {}: nothing is written until it has been quiet for \
+        "Somebody else undid what Loadline wrote {} times within {}: nothing is written until it has been quiet for \
          {}. Find who writes spec.replicas (kubectl get --show-managed-fields) and stop one of the two.",
         memory.foreign.len(),
         words::duration(CONTESTED_WITHIN),

@@ -75,7 +75,7 @@ pub fn load(assessment: &Assessment, band: Band, tolerances: Tolerances, replica
     if above && counted > 0 && enough < replicas.wanted {
         return say(Opinion::Down(enough), self::above(&down, capacity, band, counted, enough));
     }
-    say(Opinion::Hold, inside(&up, capacity, band, replicas))
+    say(Opinion::Hold, inside(&up, capacity, band, replicas, above))
 }
 
 /// What a burst of the short window says; it can only raise.
@@ -201,7 +201,7 @@ fn above(down: &Demand, capacity: f64, band: Band, counted: u32, enough: u32) ->
     )
 }
 
-fn inside(up: &Demand, capacity: f64, band: Band, replicas: Totals) -> Reason {
+fn inside(up: &Demand, capacity: f64, band: Band, replicas: Totals, above: bool) -> Reason {
     let r = redundancy(up.weighted, capacity, replicas.ready.min(replicas.wanted));
     let (min, max) = (words::number(band.min), words::number(band.max));
     let text = match r {
@@ -214,6 +214,11 @@ fn inside(up: &Demand, capacity: f64, band: Band, replicas: Totals) -> Reason {
             words::are(replicas.ready),
         ),
         Some(x) if x <= band.max => format!("Redundancy {} is inside {min} to {max}.", words::number(x)),
+        _ if !above => format!(
+            "Redundancy {} is above {max} by what was measured, but not surely: replicas that are silent, not \
+             ready or new count as fully loaded, and a tolerance may be set.",
+            told_beside(r, band.max),
+        ),
         _ => format!(
             "Redundancy {} is above {max}, but fewer than {} would leave no margin over {min}.",
             told_beside(r, band.max),

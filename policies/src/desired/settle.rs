@@ -196,7 +196,11 @@ impl Limits {
         if wanted <= max && current <= max {
             return;
         }
-        let text = format!("{} {} wanted; bounds.max is {max}.", words::replicas(wanted), words::are(wanted));
+        let text = if wanted > max {
+            format!("{} {} wanted; bounds.max is {max}.", words::replicas(wanted), words::are(wanted))
+        } else {
+            format!("{current} is above bounds.max: lowered to at most {max} at once.")
+        };
         let reason = Reason::new(ReasonCode::AtMax, text);
         // Lowering to a new maximum takes away nothing that the load asks for.
         self.add(reason, wanted > current);

@@ -6,7 +6,7 @@
 //! memory ───────┘                                              └─> conditions, reasons, wake_at
 //! ```
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     conditions::{self, Facts},
@@ -20,7 +20,7 @@ use crate::{
     fleet::{Cluster, ClusterState, Freeze, InvalidPolicy, Totals, Workload},
     ids::ClusterId,
     load::{self, Assessment},
-    memory::PolicyMemory,
+    memory::{Basis, PolicyMemory},
     now::Now,
     placement::{self, Placement, Slot},
     plan::{Action, Decision, ScaleAction},
@@ -40,7 +40,7 @@ pub fn judge(
     now: Now,
 ) -> (Decision, Vec<Action>) {
     let policy = &workload.policy;
-    begin(memory, &policy.uid, now);
+    begin(memory, policy, now);
     let Seen { assessment, barrier, accepted, replicas } = see(workload, freeze, clusters, memory, now);
 
     let recommendation = desired::recommend(workload, &assessment, replicas, memory, now);
@@ -143,16 +143,70 @@ fn see<'a>(
     Seen { assessment, barrier, accepted, replicas }
 }
 
-/// Starts the memory of a policy, or starts it anew when the object is another one by the same name.
-fn begin(memory: &mut PolicyMemory, uid: &str, now: Now) {
-    if memory.uid != uid {
+/// So long without a judgement, and the memory is that of a stranger: others may have scaled, windows have run
+/// empty. A tick comes every few seconds; only a process that slept, or a policy that was not valid, is away
+/// for longer.
+const GAP: Duration = Duration::from_mins(2);
+
+/// Starts the memory of a policy, or starts anew what of it no longer holds: all when the object is another one
+/// by the same name, what depends on a field that was changed, what is only known while one looks.
+fn begin(memory: &mut PolicyMemory, policy: &Policy, now: Now) {
+    if memory.uid != policy.uid {
         // An empty UID is a memory that was restored from status before the first judgement.
         if !memory.uid.is_empty() {
             *memory = PolicyMemory::default();
         }
-        uid.clone_into(&mut memory.uid);
+        policy.uid.clone_into(&mut memory.uid);
     }
+    if memory.generation != policy.generation || memory.basis.is_none() {
+        rebase(memory, policy);
+    }
+    if memory.judged_at.is_some_and(|last| now.mono.since(last) > GAP) {
+        memory.first_seen = None;
+        memory.idle_since = None;
+        forget_wanted(memory);
+    }
+    memory.judged_at = Some(now.mono);
     memory.first_seen.get_or_insert(now.mono);
+}
+
+/// Drops what was learned under another target, load, objective or capacity.
+fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
+    let Policy { target, load, objective, capacity, generation, .. } = policy;
+    let basis = Basis {
+        target: target.clone(),
+        load: load.clone(),
+        objective: *objective,
+        per_replica: capacity.per_replica,
+    };
+    // Of a memory from status only the generation is known; of a new one not even that.
+    let edited = memory.generation != 0 && memory.generation != *generation;
+    let (another_target, another_load, another_measure) =
+        memory.basis.as_ref().map_or((edited, edited, edited), |old| {
+            let measure = old.objective != basis.objective || old.per_replica != basis.per_replica;
+            (old.target != basis.target, old.load != basis.load, measure)
+        });
+    if another_target {
+        // Rate rules go on: a change too many in memory only slows the next one down.
+        let changes = std::mem::take(&mut memory.changes);
+        *memory = PolicyMemory { uid: std::mem::take(&mut memory.uid), changes, ..PolicyMemory::default() };
+    }
+    if another_load {
+        memory.baseline = None;
+    }
+    if another_load || another_measure {
+        memory.latency = None;
+    }
+    memory.generation = *generation;
+    memory.basis = Some(basis);
+}
+
+/// Forgets what was wanted: what is seen next is accepted as it stands.
+fn forget_wanted(memory: &mut PolicyMemory) {
+    memory.last_wanted.clear();
+    memory.in_flight.clear();
+    memory.restoring.clear();
+    memory.ready.clear();
 }
 
 /// A barrier that shows only in the world: a fight over the replicas, or no cluster that answers.
@@ -250,6 +304,7 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
                     cluster: slot.cluster.clone(),
                     target: policy.target.clone(),
                     from: slot.instance.wanted,
+                    accepted: slot.wanted,
                     to,
                     version: slot.instance.version.clone(),
                     reason: decisive.clone(),
@@ -261,6 +316,8 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 
 #[cfg(test)]
 mod like_hpa;
+#[cfg(test)]
+mod new_premises;
 #[cfg(test)]
 mod other_writers;
 #[cfg(test)]

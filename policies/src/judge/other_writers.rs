@@ -109,3 +109,74 @@ fn a_policy_made_anew_starts_with_an_empty_memory_and_one_restored_keeps_its_cha
     scene.workload.policy.uid = "another".to_owned();
     assert_eq!(to(&scene.with_load(10_000.0, now).1), Some(40));
 }
+
+#[test]
+fn a_person_who_scales_up_again_and_again_is_no_fight() {
+    let mut scene = Scene::settled_at(5, 400.0);
+    for (seconds, replicas) in [(60, 8), (120, 12), (180, 16), (240, 20)] {
+        scene.set_replicas(replicas);
+        let (decision, _) = scene.with_load(400.0, at(seconds));
+        assert_eq!(condition(&decision, ConditionKind::Contested).0, Some(false), "{replicas}");
+    }
+    // The load doubles beyond that: Loadline still writes.
+    assert_eq!(to(&scene.with_load(2_000.0, at(300)).1), Some(22));
+}
+
+#[test]
+fn who_undoes_our_scale_in_three_times_fights() {
+    let mut scene = Scene::settled_at(20, 2_000.0).watched_for_long();
+    scene.workload.policy.behaviour.down.stabilization_window = Duration::ZERO;
+    let mut contested = None;
+    for seconds in (5..600).step_by(5) {
+        let decision = scene.live(500.0, at(seconds));
+        contested = contested
+            .or_else(|| (condition(&decision, ConditionKind::Contested).0 == Some(true)).then_some(seconds));
+        if scene.instance().wanted < 20 {
+            scene.set_replicas(20);
+        }
+    }
+    assert!(contested.is_some());
+}
+
+#[test]
+fn a_floor_is_taken_back_to_where_it_came_from_and_no_further() {
+    // Given a person who scaled from 5 to 9, and a load that raised it to 20 since,
+    let mut scene = Scene::settled_at(5, 400.0);
+    scene.set_replicas(9);
+    scene.with_load(400.0, at(5));
+    scene.live(1_800.0, at(10));
+    let now = scene.instance().wanted;
+    assert!(now > 9);
+    // when somebody sets 4, then that is not the person's floor taken back.
+    scene.set_replicas(4);
+    assert_eq!(to(&scene.with_load(400.0, at(15)).1), Some(now));
+}
+
+#[test]
+fn what_is_restored_leaves_the_rate_rules_as_they_were() {
+    // Given 100 replicas of which a tenth may go in a minute, and somebody who sets 10.
+    let mut scene = Scene::settled_at(100, 9_000.0);
+    scene.set_replicas(10);
+    let (_, actions) = scene.with_load(9_000.0, at(5));
+    assert_eq!(to(&actions), Some(100));
+    scene.apply(actions, at(5), Outcome::Done);
+    // Then putting 100 back is no raise that a scale-in could take back at once.
+    let changes = &scene.memory.policies.values().next().unwrap().changes;
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn a_status_that_overtakes_our_write_in_the_watch_is_not_somebody_else() {
+    // Given a write from 5 to 6 on version 1 that the API server took on version 2,
+    let mut scene = Scene::settled_at(5, 545.0);
+    let (_, actions) = scene.with_load(545.0, at(5));
+    scene.apply(actions, at(5), Outcome::Done);
+    // when the watch shows version 2 with the old replicas first,
+    let instance = scene.instance();
+    (instance.wanted, instance.version.resource_version) = (5, "status".to_owned());
+    let (decision, actions) = scene.with_load(545.0, at(6));
+    // then nobody is blamed, and it is not written again.
+    assert!(actions.is_empty() && decision.reasons.iter().all(|r| r.code != ReasonCode::Person));
+    // A person who sets the old value is believed soon after.
+    assert_eq!(code(&scene.with_load(545.0, at(10)).0), ReasonCode::Person);
+}

@@ -214,7 +214,7 @@ proptest! {
             let young = memory.first_seen.map_or(Duration::ZERO, |first| now.mono.since(first)) < window;
             let (decision, actions) = judged(&policy, &tick, &mut memory, now);
             let Bounds { min, max } = policy.bounds;
-            let lower = if policy.activation.is_some() { 0 } else { min };
+            let lower = min;
 
             // Every decision has a reason, and every condition a short message.
             prop_assert!(!decision.reasons.is_empty());

@@ -272,10 +272,13 @@ fn a_schedule_is_a_floor_and_leaves_when_it_ends() {
 fn the_fallback_counts_after_its_time(#[case] fallback: FallbackPolicy, #[case] expected: u32) {
     let fallback = Fallback { after: Duration::from_mins(3), policy: fallback };
     let mut scene = Scene::of(Policy { fallback, ..policy() }, 10);
-    scene.with_load(800.0, at(0));
+    for seconds in (0..300).step_by(60) {
+        assert_eq!(scene.with_load(800.0, at(seconds)).0.desired, 10);
+    }
     scene.instance().load = Err(Doubt::Unreachable);
     let (early, _) = scene.judge(at(300));
     assert_eq!((early.desired, early.wake_at), (10, Some(at(480).mono)));
+    assert_eq!(scene.judge(at(390)).0.desired, 10);
     let (late, _) = scene.judge(at(480));
     assert_eq!((late.desired, code(&late)), (expected, ReasonCode::Fallback));
 }
@@ -289,6 +292,36 @@ fn sleeper() -> Scene {
     let triggers = vec![backlog("queue", TriggerRule::PerReplica(100.0))];
     let bounds = Bounds { min: 0, max: 10 };
     Scene::of(Policy { activation: Some(activation), triggers, bounds, ..policy() }, 1)
+}
+
+#[test]
+fn a_policy_whose_bounds_begin_at_one_never_goes_to_zero() {
+    let mut scene = sleeper();
+    scene.workload.policy.bounds.min = 1;
+    scene.instance().load = Ok(requests(0.0, at(0)));
+    for seconds in (0..1_000).step_by(5) {
+        assert_eq!(queue(&mut scene, 0.0, at(seconds)).0.desired, 1);
+    }
+    // Nor does it stay there, whoever put it there.
+    scene.set_replicas(0);
+    assert_eq!(to(&queue(&mut scene, 0.0, at(1_000)).1), Some(1));
+}
+
+#[test]
+fn a_target_that_was_away_is_not_one_without_data() {
+    // Given a fallback of exactly 5 after three minutes, and a target that was deleted,
+    let fallback = Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Static(5) };
+    let mut scene = Scene::of(Policy { fallback, ..policy() }, 20).watched_for_long();
+    let there = scene.workload.instances.clone();
+    scene.workload.instances.insert(here(), Err(TargetProblem::Missing));
+    for seconds in (0..600).step_by(60) {
+        assert!(scene.judge(at(seconds)).1.is_empty());
+    }
+    // when it is made again with 20 replicas that have no series yet, then they stay for those three minutes.
+    scene.workload.instances = there;
+    scene.instance().load = Err(Doubt::AbsentSeries);
+    assert_eq!(scene.judge(at(600)).0.desired, 20);
+    assert_eq!(scene.judge(at(700)).0.desired, 20);
 }
 
 fn queue(scene: &mut Scene, value: f64, now: Now) -> (Decision, Vec<Action>) {

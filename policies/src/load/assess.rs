@@ -93,9 +93,10 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
     }
 
     let measured = policy.objective.and_then(|o| Measured::new(o, &certain));
-    let settled = settled(workload, &certain);
+    let settled = settled(workload, &certain, per_replica);
     if settled && baseline::needed(weights) {
-        learn(policy.objective.as_ref(), measured.as_ref(), &certain, per_replica, memory, now);
+        let bears = (per_replica, policy.capacity.redundancy.min);
+        learn(policy.objective.as_ref(), measured.as_ref(), &certain, bears, memory, now);
     }
     let latency_term = policy.objective.map_or(LatencyTerm::NotJudged, |objective| {
         let evidence = up.zip(per_replica).zip(measured.as_ref()).filter(|_| settled && doubts.is_empty());
@@ -265,13 +266,13 @@ fn unfilled(certain: &[Certain<'_>], memory: &PolicyMemory, now: Now) -> Option<
     settling::unfilled(memory, longest, now.mono)
 }
 
-/// Whether the load was read everywhere, of every replica, with no roll-out under way: only then is anything
+/// Whether the load was read everywhere, of nearly every replica, with no roll-out under way: only then is anything
 /// learned, and latency judged.
-fn settled(workload: &Workload, certain: &[Certain<'_>]) -> bool {
+fn settled(workload: &Workload, certain: &[Certain<'_>], per_replica: Option<f64>) -> bool {
     let seen = workload.instances.values().flatten().count();
     seen > 0
         && certain.len() == seen
-        && certain.iter().all(|c| c.reading.coverage.is_full() && !c.instance.rolling_out)
+        && certain.iter().all(|c| !too_silent(c.reading.coverage, per_replica) && !c.instance.rolling_out)
 }
 
 /// The latency of all clusters together.
@@ -314,31 +315,33 @@ fn learn(
     objective: Option<&LatencyObjective>,
     measured: Option<&Measured>,
     certain: &[Certain<'_>],
-    per_replica: Option<f64>,
+    (per_replica, min_redundancy): (Option<f64>, f64),
     memory: &mut PolicyMemory,
     now: Now,
 ) {
     let work = certain.iter().fold(Weighed::default(), |sum, c| sum + c.work);
     let utilisation = per_replica.and_then(|c| capacity::utilisation(work.weighted, c, ready(certain)));
     let window = certain.iter().map(|c| c.reading.value.window).min().unwrap_or_default();
-    if baseline::healthy(objective, measured.map(|m| m.quantile), utilisation) {
+    if baseline::healthy(objective, measured.map(|m| m.quantile), utilisation, min_redundancy) {
         baseline::learn(&mut memory.baseline, work, window, now.mono);
+    } else if objective.is_none() {
+        baseline::creep(&mut memory.baseline, work, window, now.mono);
     }
 }
 
 /// Why nothing may be removed although every reading is fresh: the weight is not to be believed.
 fn no_scale_in(weights: &Weights, known: Option<&WeightBaseline>, up: Option<Demand>) -> Option<Reason> {
     let up = up.filter(|_| baseline::needed(weights))?;
-    let Some(known) = known else {
-        let text = "no baseline of request weight was learned yet (it needs a window of healthy latency with \
-                    100 requests): a request counts 1 at most, and nothing is removed";
+    let Some(known) = baseline::learned(known) else {
+        let text = "No baseline of request weight was learned yet (it needs a window of healthy latency with \
+                    100 requests): a request counts 1 at most, and nothing is removed.";
         return Some(Reason::new(ReasonCode::NoBaseline, text));
     };
     up.capped.then(|| {
-        let times = if known.mean > 0.0 { up.raw / up.requests / known.mean } else { f64::INFINITY };
+        let times = up.raw / up.requests / known.mean;
         let text = format!(
-            "a request weighs {times:.1} times its healthy baseline; {:.1} times are believed. Saturation, or \
-             a new mix of requests: nothing is removed until it is one or the other",
+            "A request weighs {times:.1} times its healthy baseline; {:.1} times are believed. It is saturation \
+             or a new mix of requests: nothing is removed until that is clear.",
             baseline::KAPPA
         );
         Reason::new(ReasonCode::WeightCapped, text)

@@ -272,13 +272,22 @@ fn saturation_is_sized_at_half_more_than_the_healthy_weight_and_removes_nothing(
 fn nothing_is_learned_while_rolling_out_or_with_silent_replicas() {
     let load = || read(timed(1_000.0, 0.05), 10, 10);
     let rolling = Instance { rolling_out: true, ..instance(10, load()) };
-    let silent = instance(20, read(timed(1_000.0, 0.05), 19, 20));
+    let silent = instance(20, read(timed(1_000.0, 0.05), 15, 20));
     let in_doubt = vec![("east", instance(10, load())), ("west", instance(10, Err(Doubt::TimedOut)))];
     for instances in [vec![("local", rolling)], vec![("local", silent)], in_doubt] {
         let mut memory = PolicyMemory::default();
         let _ = assess(&workload(latency(), instances), &mut memory, now());
         assert_eq!(memory.baseline, None);
     }
+}
+
+#[test]
+fn one_broken_exporter_of_twenty_stops_neither_learning_nor_the_latency_term() {
+    let mut w = workload(latency(), vec![("local", instance(20, read(timed(1_000.0, 0.05), 19, 20)))]);
+    w.policy.objective = Some(LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
+    let mut memory = PolicyMemory::default();
+    assert_eq!(assess(&w, &mut memory, now()).latency_term, LatencyTerm::Fine);
+    assert!((memory.baseline.unwrap().mean - 0.5).abs() < 1e-9);
 }
 
 #[test]
@@ -292,7 +301,9 @@ fn the_objective_is_judged_over_all_clusters_and_not_in_doubt() {
         ],
     );
     w.policy.objective = Some(LatencyObjective { quantile: 0.9, target: Duration::from_millis(250) });
-    let got = fresh(&w);
+    let mut memory = PolicyMemory::default();
+    assert_eq!(assess(&w, &mut memory, now()).latency_term, LatencyTerm::NotJudged, "it is watched first");
+    let got = assess(&w, &mut memory, Now { mono: now().mono.plus(WINDOW), ..now() });
     // then the 0.9 quantile of all is at 4/5 of the way from 0.5 to 1 s
     assert!((got.latency.unwrap() - 0.9).abs() < 1e-9, "{:?}", got.latency);
     assert!(matches!(got.latency_term, LatencyTerm::ScaleOut { .. }));

@@ -36,10 +36,12 @@ const TIME_CONSTANT: Duration = Duration::from_hours(4);
 /// of their spread.
 const MIN_REQUESTS: f64 = 100.0;
 
-/// Where no objective says what healthy latency is: the utilisation under which latency is taken for healthy.
+/// Where no objective says what healthy latency is: the utilisation under which latency is taken for healthy,
+/// or that of the lower edge of the policy's band where that is more.
 ///
 /// Queueing lets latency rise steeply from about here on (at 0.8 of an M/M/1 queue it is five times the
-/// service time). Judged on the weight before the guard, so that inflated weights are never learned.
+/// service time). But inside its band a workload is where the person wants it, and one that lives at the lower
+/// edge must learn too. Judged on the weight before the guard, so that inflated weights are never learned.
 const HEALTHY_UTILISATION: f64 = 0.8;
 
 /// How much healthy time a baseline from status is taken to rest on (status does not say it).
@@ -72,24 +74,50 @@ pub fn guard(work: Weighed, weights: &Weights, baseline: Option<&WeightBaseline>
     if !needed(weights) {
         return work.weighted;
     }
-    let per_request = baseline.map_or(1.0, |b| KAPPA * b.mean);
+    let per_request = learned(baseline).map_or(1.0, |b| KAPPA * b.mean);
     work.weighted.min(per_request * work.requests)
+}
+
+/// A baseline that bounds anything: of one that is zero (every request fell into a section of factor 0) no
+/// multiple says how heavy a slow request may be.
+#[must_use]
+pub fn learned(baseline: Option<&WeightBaseline>) -> Option<&WeightBaseline> {
+    baseline.filter(|b| b.mean > 0.0)
 }
 
 /// Whether latency is healthy, so that the weights may be learned from.
 ///
 /// With an objective: it is met (a quantile in the `+Inf` bucket is not known to be). Without one: the
-/// utilisation, by the weight before the guard, is known and under 0.8.
+/// utilisation, by the weight before the guard, is known and under 0.8, or inside the band whose lower edge of
+/// redundancy is `min_redundancy`.
 #[must_use]
 pub fn healthy(
     objective: Option<&LatencyObjective>,
     measured: Option<Quantile>,
     utilisation: Option<f64>,
+    min_redundancy: f64,
 ) -> bool {
     match objective {
         Some(o) => measured.is_some_and(|m| !m.at_least && m.seconds <= o.target.as_secs_f64()),
-        None => utilisation.is_some_and(|u| u < HEALTHY_UTILISATION),
+        None => utilisation.is_some_and(|u| u < HEALTHY_UTILISATION || u * min_redundancy <= 1.0),
     }
+}
+
+/// Lets the baseline follow heavier requests that nobody can call healthy or not: where there is no objective,
+/// the guard believes less than is measured, and the utilisation is high by what is measured.
+///
+/// It may be saturation, and then the load is soon over or a person looks; or the mix has changed for good, and
+/// then a guard that never moved would keep the workload too small for ever. So it follows with its ordinary
+/// time constant, upwards only. Without a baseline it begins at what is believed then: 1 for a request.
+pub fn creep(baseline: &mut Option<WeightBaseline>, work: Weighed, window: Duration, now: Mono) {
+    let known = learned(baseline.as_ref()).copied();
+    let old = known.unwrap_or(WeightBaseline { mean: 1.0 / KAPPA, at: now, learned: TIME_CONSTANT });
+    if work.weighted <= old.mean * work.requests {
+        return;
+    }
+    let mut next = Some(WeightBaseline { learned: TIME_CONSTANT, ..old });
+    learn(&mut next, work, window, now);
+    *baseline = next;
 }
 
 /// Moves the baseline towards the mean weight of `work`, a healthy sample over `window`.
@@ -196,6 +224,32 @@ mod tests {
     }
 
     #[test]
+    fn a_heavier_mix_that_nobody_can_judge_is_followed_within_hours_and_a_lighter_one_is_not() {
+        // Given a workload without an objective whose requests are five times as heavy from now on,
+        let mut b = Some(baseline(0.1));
+        let believed = (1..=20_000_u64).find(|tick| {
+            creep(&mut b, work(1_000.0, 0.5), WINDOW, at(tick * 5));
+            b.unwrap().mean * KAPPA >= 0.5
+        });
+        // then they are believed after some hours, and not within one.
+        let hours = Duration::from_secs(believed.unwrap() * 5).as_secs_f64() / 3600.0;
+        assert!((1.0..8.0).contains(&hours), "{hours}");
+        let before = b;
+        creep(&mut b, work(1_000.0, 0.2), WINDOW, at(200_000));
+        assert_eq!(b, before);
+        // Without a baseline it begins at plain requests.
+        let mut none = None;
+        creep(&mut none, work(1_000.0, 4.0), WINDOW, at(0));
+        assert!((none.unwrap().mean * KAPPA - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_baseline_of_zero_bounds_nothing() {
+        let sized = guard(work(100.0, 0.5), &latency(), Some(&baseline(0.0)));
+        assert!((sized - 50.0).abs() < 1e-9, "{sized}");
+    }
+
+    #[test]
     fn one_sample_after_a_long_gap_does_not_count_for_the_gap() {
         let mut b = Some(baseline(1.0));
         learn(&mut b, work(10.0, 2.0), WINDOW, at(86_400));
@@ -224,13 +278,15 @@ mod tests {
     fn healthy_is_the_objective_met_or_without_one_room_to_spare() {
         let objective = LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) };
         let measured = |seconds, at_least| Some(Quantile { seconds, at_least });
+        let healthy = |objective, measured, utilisation| healthy(objective, measured, utilisation, 1.1);
         assert!(healthy(Some(&objective), measured(0.25, false), None));
         assert!(!healthy(Some(&objective), measured(0.26, false), Some(0.1)));
         // the histogram ends before the target: nobody knows whether it is met
         assert!(!healthy(Some(&objective), measured(0.2, true), Some(0.1)));
         assert!(!healthy(Some(&objective), None, Some(0.1)));
-        assert!(healthy(None, None, Some(0.79)));
-        assert!(!healthy(None, None, Some(0.8)));
+        // without one, up to the lower edge of the band: 1 / 1.1
+        assert!(healthy(None, None, Some(0.9)));
+        assert!(!healthy(None, None, Some(0.92)));
         assert!(!healthy(None, None, None));
     }
 

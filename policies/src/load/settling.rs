@@ -55,8 +55,8 @@ pub fn unfilled(memory: &PolicyMemory, window: Duration, now: Mono) -> Option<Re
     let left = whole(window).saturating_sub(now.since(since));
     (left > Duration::ZERO).then(|| {
         let text = format!(
-            "the load is read without doubt only for {}, and its window of {} may not be filled: nothing is \
-             removed for another {}",
+            "The load is read without doubt only for {}, and its window of {} may not be filled: nothing is \
+             removed for another {}.",
             words::duration(now.since(since)),
             words::duration(window),
             words::duration(left)
@@ -106,8 +106,8 @@ mod tests {
         let why = unfilled(&memory, WINDOW, at(130)).unwrap();
         assert_eq!(
             why.text,
-            "the load is read without doubt only for 30 s, and its window of 1 min may not be filled: nothing is \
-             removed for another 1 min"
+            "The load is read without doubt only for 30 s, and its window of 1 min may not be filled: nothing is \
+             removed for another 1 min."
         );
         assert_eq!(unfilled(&memory, WINDOW, at(190)), None);
         assert_eq!(unfilled(&PolicyMemory::default(), WINDOW, at(0)), None);

@@ -162,22 +162,6 @@ pub fn by_latency(histogram: &Histogram, weights: &LatencyWeights) -> Weighed {
     sum
 }
 
-/// Requests per second in each latency section, in the order of the factors; they add up to the total.
-///
-/// It is the split behind [`by_latency`], for people to see which section the load is in.
-#[must_use]
-pub fn by_section(histogram: &Histogram, weights: &LatencyWeights) -> Vec<f64> {
-    let mut sums = vec![0.0; weights.factors.len()];
-    for (start, end, requests) in buckets(histogram) {
-        split(start, end, weights, |section, share| {
-            if let Some(sum) = sums.get_mut(section.index) {
-                *sum += requests * share;
-            }
-        });
-    }
-    sums
-}
-
 /// The buckets of a histogram as `(start, end, requests/s inside)`.
 fn buckets(histogram: &Histogram) -> impl Iterator<Item = (f64, f64, f64)> + '_ {
     histogram.buckets.iter().scan((0.0, 0.0), |(start, below), &(end, cumulative)| {
@@ -190,7 +174,6 @@ fn buckets(histogram: &Histogram) -> impl Iterator<Item = (f64, f64, f64)> + '_ 
 /// One latency section, `[lo, hi)` seconds; the last one ends at infinity.
 #[derive(Clone, Copy)]
 struct Section {
-    index: usize,
     lo: f64,
     hi: f64,
     factor: f64,
@@ -200,8 +183,7 @@ struct Section {
 fn sections(weights: &LatencyWeights) -> impl Iterator<Item = Section> + '_ {
     let starts = std::iter::once(0.0).chain(weights.cuts.iter().copied());
     let ends = weights.cuts.iter().copied().chain(std::iter::once(f64::INFINITY));
-    let borders = starts.zip(ends).zip(&weights.factors).enumerate();
-    borders.map(|(index, ((lo, hi), &factor))| Section { index, lo, hi, factor })
+    starts.zip(ends).zip(&weights.factors).map(|((lo, hi), &factor)| Section { lo, hi, factor })
 }
 
 /// Gives the requests of the bucket `(start, end]` to sections, each with its share; says whether that took

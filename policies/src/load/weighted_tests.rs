@@ -23,6 +23,19 @@ fn sample(requests: f64) -> LoadSample {
     }
 }
 
+/// Requests per second in each latency section, in the order of the factors: the split behind [`by_latency`].
+fn by_section(histogram: &Histogram, weights: &LatencyWeights) -> Vec<f64> {
+    let mut sums = vec![0.0; weights.factors.len()];
+    for (start, end, requests) in buckets(histogram) {
+        split(start, end, weights, |section, share| {
+            if let Some(sum) = sums.get_mut(weights.cuts.iter().filter(|cut| **cut <= section.lo).count()) {
+                *sum += requests * share;
+            }
+        });
+    }
+    sums
+}
+
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
 }

@@ -43,6 +43,7 @@ fn action() -> ScaleAction {
         cluster: ClusterId::local(),
         target: Target::new("apps/v1", "Deployment", "shop", "cart"),
         from: 3,
+        accepted: 3,
         to: 5,
         version: ObjectVersion { uid: "u1".into(), resource_version: "41".into() },
         reason: Reason::new(ReasonCode::BelowBand, "below"),
