@@ -105,6 +105,8 @@ fn every_field_that_the_operator_reads_is_one_that_the_schema_knows(#[case] at: 
     "sources: [{name: a, url: 'http://a', cluster: a}, {name: a, url: 'http://b', cluster: b}]",
     "config.sources: two are named"
 )]
+#[case::sync_too_long("sync: 1m30s", "/config/sync")]
+#[case::sync_too_long_in_seconds("sync: 90s", "/config/sync")]
 #[case::trigger_timeout("triggers: {timeout: 0ms}", "/config/triggers/timeout")]
 #[case::trigger_source("triggers: {source: nowhere}", "config.triggers.source: there is no source")]
 #[tokio::test]
@@ -120,7 +122,8 @@ async fn what_the_operator_would_refuse_at_its_start_helm_refuses_before(
 
 #[rstest]
 #[case("sync: 1s")]
-#[case("sync: 1m30s")]
+#[case("sync: 1m")]
+#[case("sync: 60s")]
 #[case("sync: 0m1s")]
 #[case("sync: 1500ms")]
 #[case("sources: [{name: a, url: 'http://a', timeout: 500ms, windows: {steady: 2m, burst: 45s}}]")]
