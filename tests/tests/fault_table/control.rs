@@ -111,24 +111,36 @@ fn the_api_server_is_killed() {
     );
 }
 
+/// Writers of a storm: together they change an object every few milliseconds.
+const STORM: u32 = 4;
+
 #[test]
 fn somebody_patches_the_target_all_the_time() {
     PLACE.play(async |stage| {
         let subject = stage.subject("stormy", AT_LOW, LOW).await;
         let (before, since) = (stage.replicas(&subject).await, Timestamp::now());
-        // Given a writer that changes the target's resourceVersion as often as the API server lets it.
-        let (deployments, name) = (stage.deployments(), subject.name.clone());
-        let storm = tokio::spawn(async move {
-            for i in 0u64.. {
-                let patch = Patch::Merge(json!({"metadata": {"annotations": {"storm": i.to_string()}}}));
-                deployments.patch(&name, &PatchParams::default(), &patch).await.unwrap();
-            }
-        });
+        // Given writers that change the target's resourceVersion as often as the API server lets them: one alone
+        // leaves gaps in which a write fits.
+        let mut storm = tokio::task::JoinSet::new();
+        for writer in 0..STORM {
+            let (deployments, name) = (stage.deployments(), subject.name.clone());
+            storm.spawn(async move {
+                for i in 0u64.. {
+                    let patch = json!({"metadata": {"annotations": {"storm": format!("{writer}-{i}")}}});
+                    match deployments.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+                        // They meet each other too.
+                        Ok(_) => {}
+                        Err(kube::Error::Api(answer)) if answer.code == 409 => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
         // When the load rises, then the operator gets its write through all the same.
         stage.offer(&subject, HIGH);
         stage.until_replicas(&subject, "enough for the load that rose", |n| n >= FOR_HIGH).await;
-        assert!(!storm.is_finished(), "the storm was over before");
-        storm.abort();
+        assert!(storm.try_join_next().is_none(), "the storm was over before");
+        storm.shutdown().await;
         stage.assert_never_below(&subject, before, since);
         let writes = stage.writes(&subject, since);
         let ours = writes.iter().filter(|w| w.by_loadline).count();
