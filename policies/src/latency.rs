@@ -174,8 +174,9 @@ pub fn judge(
                 *memory = memory.and_then(|t| recover(t, &e, now));
                 return memory.map_or(LatencyTerm::Fine, |t| standing(&t, evidence));
             }
-            Some(true) if e.load_decides() => *memory = memory.map(|t| restart(t, &e, now)),
-            Some(true) if !is_under_way(memory.as_ref()) && e.is_of_the_past() => *memory = None,
+            Some(true) if e.load_decides() || (!is_under_way(memory.as_ref()) && e.is_of_the_past()) => {
+                *memory = memory.map(|t| restart(t, &e, now));
+            }
             Some(true) => *memory = Some(pursue(*memory, &e, now)),
             None => {}
         }
@@ -204,7 +205,7 @@ fn standing(t: &LatencyTry, evidence: Option<Evidence>) -> LatencyTerm {
     let factor = evidence.map_or(t.factor, |e| effective(t, &e));
     match t.phase {
         // What earlier steps found out holds meanwhile.
-        TryPhase::Watching if factor > 1.0 => LatencyTerm::Easing { factor },
+        TryPhase::Watching if factor > 1.0 => LatencyTerm::ScaleOut { factor },
         TryPhase::Watching => LatencyTerm::NotJudged,
         TryPhase::Growing => LatencyTerm::ScaleOut { factor },
         TryPhase::Easing => LatencyTerm::Easing { factor },

@@ -10,6 +10,7 @@ const PER_REPLICA: f64 = 100.0;
 const MIN: f64 = 1.1;
 
 /// A workload under the term: its load, its replicas and a clock that moves by ticks of five seconds.
+#[derive(Clone, Copy)]
 struct Story {
     load: f64,
     ready: u32,
@@ -324,5 +325,14 @@ fn a_futile_step_keeps_what_the_steps_before_it_found_out() {
     // then the quarter goes, and not what helped.
     assert!(matches!(term, LatencyTerm::Futile { .. }), "{term:?}");
     assert_eq!(story.wanted(term), 13);
-    assert!(matches!(story.tick(0.1), LatencyTerm::Easing { .. }));
+    let mut healthy = story;
+    assert!(matches!(healthy.tick(0.1), LatencyTerm::Easing { .. }));
+    // And when more work than the verdict was on makes it a new case, new replicas or not, it holds meanwhile.
+    story.load = 620.0;
+    for young in [0, 8] {
+        let evidence = Evidence { young, ..story.evidence(0.4) };
+        let term = story.look(Some(evidence));
+        assert_eq!(story.memory.unwrap().phase, TryPhase::Watching);
+        assert!(matches!(term, LatencyTerm::ScaleOut { factor } if factor > 1.0), "{term:?}");
+    }
 }

@@ -149,9 +149,9 @@ fn latency_try(t: &LatencyTry) -> Option<LatencyTryStatus> {
     let whole = |n: f64| count(desired::count::ceil(n));
     Some(LatencyTryStatus {
         phase: match t.phase {
-            TryPhase::Watching => return None,
+            TryPhase::Watching if t.factor <= 1.0 => return None,
             TryPhase::Growing => LatencyTryPhase::Growing,
-            TryPhase::Easing => LatencyTryPhase::Easing,
+            TryPhase::Watching | TryPhase::Easing => LatencyTryPhase::Easing,
             TryPhase::Futile => LatencyTryPhase::Futile,
         },
         factor: quantised(t.factor)?,

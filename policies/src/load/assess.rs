@@ -37,7 +37,8 @@ pub struct Assessment {
     /// usable was read.
     pub up: Option<Demand>,
     /// Load for sizing down: silent, unready and young replicas (those that the rate window has not seen whole,
-    /// where scale-in is not stabilised for longer than that) count as fully loaded, each with all that one bears after the latency term's factor. `None` when any reading is in doubt: then nothing may be removed.
+    /// where scale-in is not stabilised for longer than that) count as fully loaded, each with all that one
+    /// bears after the latency term's factor. `None` when any reading is in doubt: then nothing may be removed.
     pub down: Option<Demand>,
     /// A statistically significant burst of the short window, where it is above `up`. It may only raise.
     pub burst: Option<Demand>,

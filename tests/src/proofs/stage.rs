@@ -34,6 +34,34 @@ pub(super) struct Timing {
     pub(super) windows: Option<(Duration, Duration)>,
 }
 
+/// What the operator works on and reads.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) cluster: Cluster,
+    /// A namespace for the workloads.
+    pub(super) namespace: String,
+    pub(super) emulator: Emulator,
+    /// Scrapes the emulator.
+    pub(super) prometheus: Prometheus,
+}
+
+impl Ground {
+    /// Starts everything; the namespace has the cluster's name.
+    pub(super) async fn start(
+        name: &str,
+        cluster: &cluster::Options,
+        emulator: &emulator::Options,
+        scrape: Duration,
+    ) -> Result<Self, Failure> {
+        let cluster = Cluster::start(name, cluster).await?;
+        let namespace = cluster.namespace(name).await?;
+        let emulator = Emulator::start([&cluster], emulator).await?;
+        let scraping = prometheus::Options::scraping(scrape, [emulator.target()]);
+        let prometheus = Prometheus::start(&scraping).await?;
+        Ok(Self { cluster, namespace, emulator, prometheus })
+    }
+}
+
 /// Everything, running; ends when dropped.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -53,11 +81,8 @@ impl Stage {
         options: &cluster::Options,
         timing: Timing,
     ) -> Result<Self, Failure> {
-        let cluster = Cluster::start(name, options).await?;
-        let namespace = cluster.namespace(name).await?;
-        let emulator = Emulator::start([&cluster], &emulator::Options::default()).await?;
-        let scraping = prometheus::Options::scraping(timing.scrape, [emulator.target()]);
-        let prometheus = Prometheus::start(&scraping).await?;
+        let ground = Ground::start(name, options, &emulator::Options::default(), timing.scrape).await?;
+        let Ground { cluster, namespace, emulator, prometheus } = ground;
         let config = timing.config(&prometheus.url());
         let reading = operator::Options::reading(&prometheus, timing.scrape, timing.sync);
         let options = operator::Options { config: config.clone(), ..reading };

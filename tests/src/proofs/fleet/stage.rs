@@ -15,8 +15,11 @@ use crate::{
     emulator::{self, Emulator, Workload},
     operator::{self, NAMESPACE, Operator},
     process::Usage,
-    prometheus::{self, Prometheus},
-    proofs::{Failure, stage::BAND},
+    prometheus::Prometheus,
+    proofs::{
+        Failure,
+        stage::{BAND, Ground},
+    },
     trail::{self, Write},
     wait::{NotInTime, until},
 };
@@ -100,12 +103,9 @@ impl Fleet {
             audit: Audit::Operators,
             ..cluster::Options::default()
         };
-        let cluster = Cluster::start("fleet", &options).await?;
-        let namespace = cluster.namespace("fleet").await?;
-        let options = emulator::Options { tick: Duration::from_secs(1) };
-        let emulator = Emulator::start([&cluster], &options).await?;
-        let scraping = prometheus::Options::scraping(size.pace, [emulator.target()]);
-        let prometheus = Prometheus::start(&scraping).await?;
+        let emulator = emulator::Options { tick: Duration::from_secs(1) };
+        let ground = Ground::start("fleet", &options, &emulator, size.pace).await?;
+        let Ground { cluster, namespace, emulator, prometheus } = ground;
         let user = cluster.administrator(NAMESPACE, NAME).await?;
         let config = config(&prometheus.url(), size.pace);
         let options = operator::Options {
