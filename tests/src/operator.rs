@@ -3,13 +3,7 @@
 //! The binary is the one that `LOADLINE_BIN` names, else `loadline` beside the running test
 //! (`cargo build --package loadline` puts it there).
 
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{env, path::PathBuf, sync::MutexGuard, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, api::ObjectMeta};
@@ -17,15 +11,11 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Cluster, ClusterError},
-    ports::{Ports, PortsError},
-    process::{Process, ProcessError},
+    process::Process,
     prometheus::Prometheus,
-    run_dir::{RunDir, RunDirError},
-    wait::{NotInTime, until},
+    served::{Place, Program, Served, ServedError},
 };
 
-/// The most that a start may take, and a request.
-const STEP: Duration = Duration::from_secs(30);
 /// The namespace of the operator and its lease.
 pub const NAMESPACE: &str = "loadline-system";
 
@@ -63,14 +53,7 @@ impl Options {
 /// A running operator; ends when dropped.
 #[derive(Debug)]
 pub struct Operator {
-    options: Options,
-    binary: PathBuf,
-    kubeconfig: PathBuf,
-    port: u16,
-    http: reqwest::Client,
-    process: Mutex<Process>,
-    _ports: Ports,
-    run: RunDir,
+    served: Served,
 }
 
 /// What went wrong with an operator.
@@ -85,42 +68,12 @@ pub enum OperatorError {
         /// Where it was looked for.
         searched: String,
     },
-    /// No folder.
-    #[error(transparent)]
-    RunDir(#[from] RunDirError),
-    /// No ports.
-    #[error(transparent)]
-    Ports(#[from] PortsError),
-    /// Its process.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
     /// Its cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// Its configuration.
-    #[error("cannot write the operator's configuration {path}: {source}")]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not there in time.
-    #[error("the operator: {source}; the end of its log:\n{last_words}")]
-    NotReady {
-        /// What was waited for.
-        source: NotInTime,
-        /// The end of its log.
-        last_words: String,
-    },
-    /// It does not answer.
-    #[error("the operator does not answer {path}: {why}")]
-    Answer {
-        /// What was asked.
-        path: String,
-        /// Why.
-        why: String,
-    },
+    /// It does not run, or does not answer.
+    #[error(transparent)]
+    Served(#[from] ServedError),
 }
 
 impl Operator {
@@ -129,30 +82,36 @@ impl Operator {
     /// # Errors
     /// When it is not built or does not start.
     pub async fn start(cluster: &Cluster, options: Options) -> Result<Self, OperatorError> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let binary = binary()?;
         let metadata = ObjectMeta { name: Some(NAMESPACE.to_owned()), ..ObjectMeta::default() };
         let namespace = Namespace { metadata, ..Namespace::default() };
         cluster.apply(&Api::all(cluster.client().await?), &namespace).await?;
-        let kubeconfig = options.kubeconfig.clone().unwrap_or_else(|| cluster.kubeconfig().to_owned());
-        let run = RunDir::new(&options.pod)?;
-        let mut ports = Ports::take()?;
-        let port = ports.give()?;
-        let config = run.path().join("config.yaml");
-        fs::write(&config, &options.config)
-            .map_err(|source| OperatorError::Config { path: config, source })?;
-        let command = command(&binary, &run, &kubeconfig, port, &options);
-        let process = Mutex::new(Process::spawn(&run, "loadline", command)?);
-        let http = reqwest::Client::new();
-        let operator = Self { options, binary, kubeconfig, port, http, process, _ports: ports, run };
-        operator.wait_for("/healthz").await?;
-        Ok(operator)
+        let kubeconfig = options.kubeconfig.unwrap_or_else(|| cluster.kubeconfig().to_owned());
+        let place = Place::new(&options.pod)?;
+        let config = place.write("config.yaml", &options.config)?;
+        let arguments = [
+            "run".to_owned(),
+            format!("--config={}", config.display()),
+            format!("--listen=127.0.0.1:{}", place.port()),
+        ];
+        let program = Program {
+            name: "loadline",
+            binary,
+            arguments: arguments.into_iter().chain(options.arguments).collect(),
+            environment: vec![
+                ("KUBECONFIG", kubeconfig.into()),
+                ("POD_NAME", options.pod.into()),
+                ("POD_NAMESPACE", NAMESPACE.into()),
+            ],
+            up: "/healthz",
+        };
+        Ok(Self { served: Served::start(place, program).await? })
     }
 
     /// Where it serves `/metrics` and `/debug/plan`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.served.url()
     }
 
     /// Its process: pause, resume or kill it; its log.
@@ -160,7 +119,7 @@ impl Operator {
     /// # Panics
     /// Never: a poisoned lock is taken as it is.
     pub fn process(&self) -> MutexGuard<'_, Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.served.process()
     }
 
     /// Starts it again after it ended, as the kubelet would, with the same name.
@@ -168,11 +127,7 @@ impl Operator {
     /// # Errors
     /// When it does not start.
     pub async fn restart(&self) -> Result<(), OperatorError> {
-        self.process().kill()?;
-        let command = command(&self.binary, &self.run, &self.kubeconfig, self.port, &self.options);
-        let process = Process::spawn(&self.run, "loadline", command)?;
-        *self.process() = process;
-        self.wait_for("/healthz").await
+        Ok(self.served.restart().await?)
     }
 
     /// Waits until it says that it is ready: its caches are filled.
@@ -180,7 +135,7 @@ impl Operator {
     /// # Errors
     /// When it is not in 30 s.
     pub async fn wait_ready(&self) -> Result<(), OperatorError> {
-        self.wait_for("/readyz").await
+        Ok(self.served.wait_for("/readyz").await?)
     }
 
     /// What it answers to a path.
@@ -188,12 +143,7 @@ impl Operator {
     /// # Errors
     /// When it does not answer with success.
     pub async fn get(&self, path: &str) -> Result<String, OperatorError> {
-        let fail = |why: String| OperatorError::Answer { path: path.to_owned(), why };
-        let url = format!("{}{path}", self.url());
-        let answer = self.http.get(url).timeout(STEP).send().await.map_err(|e| fail(e.to_string()))?;
-        let status = answer.status();
-        let body = answer.text().await.map_err(|e| fail(e.to_string()))?;
-        if status.is_success() { Ok(body) } else { Err(fail(format!("{status}: {body}"))) }
+        Ok(self.served.get(path).await?)
     }
 
     /// Its last plan, from `/debug/plan`.
@@ -202,8 +152,7 @@ impl Operator {
     /// When there is none.
     pub async fn plan(&self) -> Result<Value, OperatorError> {
         let text = self.get("/debug/plan").await?;
-        serde_json::from_str(&text)
-            .map_err(|e| OperatorError::Answer { path: "/debug/plan".to_owned(), why: e.to_string() })
+        Ok(serde_json::from_str(&text).map_err(|e| self.served.fail("/debug/plan", &e))?)
     }
 
     /// The sum of a metric's series whose line contains all of `labels`; `None` when there is no such series.
@@ -214,35 +163,6 @@ impl Operator {
         let text = self.get("/metrics").await?;
         Ok(sum(&text, name, labels))
     }
-
-    async fn wait_for(&self, path: &str) -> Result<(), OperatorError> {
-        until(&format!("{path} to be answered"), STEP, || async {
-            if !self.process().is_running() {
-                return Err("it has ended".to_owned());
-            }
-            self.get(path).await.map(drop).map_err(|e| e.to_string())
-        })
-        .await
-        .map_err(|source| {
-            let output = self.process().output();
-            let tail: Vec<_> = output.lines().rev().take(10).collect();
-            let last_words = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            OperatorError::NotReady { source, last_words }
-        })
-    }
-}
-
-fn command(binary: &Path, run: &RunDir, kubeconfig: &Path, port: u16, options: &Options) -> Command {
-    let mut command = Command::new(binary);
-    command
-        .arg("run")
-        .arg(format!("--config={}", run.path().join("config.yaml").display()))
-        .arg(format!("--listen=127.0.0.1:{port}"))
-        .args(&options.arguments)
-        .env("KUBECONFIG", kubeconfig)
-        .env("POD_NAME", &options.pod)
-        .env("POD_NAMESPACE", NAMESPACE);
-    command
 }
 
 /// The operator's binary.

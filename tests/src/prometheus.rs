@@ -1,26 +1,18 @@
 //! A real Prometheus with a generated configuration, which can be reloaded, paused, killed and started again.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::PathBuf,
-    process::Command,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Display, sync::MutexGuard, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::{
     binaries::{BinaryError, Packaged},
-    ports::{Ports, PortsError},
-    process::{Process, ProcessError},
-    run_dir::{RunDir, RunDirError},
-    wait::{NotInTime, until},
+    process::Process,
+    served::{Place, Program, STEP, Served, ServedError},
+    wait::until,
 };
 
-/// The most that a start or a reload may take.
-const STEP: Duration = Duration::from_secs(30);
+/// The file of its configuration.
+const CONFIG: &str = "prometheus.yml";
 
 /// What a Prometheus is to do.
 #[derive(Debug, Clone)]
@@ -65,12 +57,7 @@ impl Target {
 /// A running Prometheus; ends when dropped.
 #[derive(Debug)]
 pub struct Prometheus {
-    binary: PathBuf,
-    port: u16,
-    http: reqwest::Client,
-    process: Mutex<Process>,
-    _ports: Ports,
-    run: RunDir,
+    served: Served,
 }
 
 /// What went wrong with a Prometheus.
@@ -79,39 +66,9 @@ pub enum PrometheusError {
     /// It is not installed.
     #[error(transparent)]
     Binary(#[from] BinaryError),
-    /// No folder.
+    /// It does not run, or does not answer.
     #[error(transparent)]
-    RunDir(#[from] RunDirError),
-    /// No ports.
-    #[error(transparent)]
-    Ports(#[from] PortsError),
-    /// Its process.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    /// Its configuration.
-    #[error("cannot write Prometheus' configuration {path}: {source}")]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not ready in time.
-    #[error("Prometheus: {source}; its last words: {last_words}")]
-    NotReady {
-        /// What was waited for.
-        source: NotInTime,
-        /// The end of its log.
-        last_words: String,
-    },
-    /// A query.
-    #[error("Prometheus does not answer {query}: {why}")]
-    Query {
-        /// The query.
-        query: String,
-        /// Why.
-        why: String,
-    },
+    Served(#[from] ServedError),
 }
 
 /// One sample of an answer.
@@ -129,28 +86,31 @@ impl Prometheus {
     /// # Errors
     /// When it is not installed or does not become ready.
     pub async fn start(options: &Options) -> Result<Self, PrometheusError> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let binary = Packaged::Prometheus.get()?;
-        let run = RunDir::new("prometheus")?;
-        let mut ports = Ports::take()?;
-        let port = ports.give()?;
-        configure(&run, options)?;
-        let process = Mutex::new(Process::spawn(&run, "prometheus", command(&binary, &run, port))?);
-        let prometheus = Self { binary, port, http: reqwest::Client::new(), process, _ports: ports, run };
-        prometheus.wait_ready().await?;
-        Ok(prometheus)
+        let place = Place::new("prometheus")?;
+        configure(&place, options)?;
+        let arguments = [
+            format!("--config.file={}", place.path().join(CONFIG).display()),
+            format!("--storage.tsdb.path={}", place.path().join("data").display()),
+            format!("--web.listen-address=127.0.0.1:{}", place.port()),
+        ];
+        let settings = ["--web.enable-lifecycle", "--storage.tsdb.retention.time=1d", "--log.level=warn"];
+        let arguments = arguments.into_iter().chain(settings.map(str::to_owned)).collect();
+        let program =
+            Program { name: "prometheus", binary, arguments, environment: Vec::new(), up: "/-/ready" };
+        Ok(Self { served: Served::start(place, program).await? })
     }
 
     /// Where it listens, on localhost.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.port
+    pub const fn port(&self) -> u16 {
+        self.served.place().port()
     }
 
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.served.url()
     }
 
     /// Its process: pause, resume or kill it.
@@ -158,7 +118,7 @@ impl Prometheus {
     /// # Panics
     /// Never: a poisoned lock is taken as it is.
     pub fn process(&self) -> MutexGuard<'_, Process> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+        self.served.process()
     }
 
     /// Starts it again after it was killed, with the same data, on the same port.
@@ -166,10 +126,7 @@ impl Prometheus {
     /// # Errors
     /// When it does not become ready.
     pub async fn restart(&self) -> Result<(), PrometheusError> {
-        self.process().kill()?;
-        let process = Process::spawn(&self.run, "prometheus", command(&self.binary, &self.run, self.port))?;
-        *self.process() = process;
-        self.wait_ready().await
+        Ok(self.served.restart().await?)
     }
 
     /// Changes what it does, without a restart.
@@ -177,14 +134,15 @@ impl Prometheus {
     /// # Errors
     /// When it refuses the new configuration.
     pub async fn reload(&self, options: &Options) -> Result<(), PrometheusError> {
-        configure(&self.run, options)?;
+        configure(self.served.place(), options)?;
         let url = format!("{}/-/reload", self.url());
         until("Prometheus to take its configuration", STEP, || async {
-            let answer = self.http.post(&url).send().await.map_err(|e| e.to_string())?;
+            let answer = self.served.http().post(&url).send().await.map_err(|e| e.to_string())?;
             answer.error_for_status().map(drop).map_err(|e| e.to_string())
         })
         .await
-        .map_err(|source| self.not_ready(source))
+        .map_err(|source| self.served.not_ready(source))?;
+        Ok(())
     }
 
     /// Asks it an instant query that gives a vector.
@@ -192,13 +150,12 @@ impl Prometheus {
     /// # Errors
     /// When it does not answer with one.
     pub async fn query(&self, query: &str) -> Result<Vec<Sample>, PrometheusError> {
-        let fail = |why: String| PrometheusError::Query { query: query.to_owned(), why };
-        let mut url =
-            reqwest::Url::parse(&format!("{}/api/v1/query", self.url())).map_err(|e| fail(e.to_string()))?;
+        let fail = |why: &dyn Display| self.served.fail(query, why);
+        let mut url = reqwest::Url::parse(&format!("{}/api/v1/query", self.url())).map_err(|e| fail(&e))?;
         url.query_pairs_mut().append_pair("query", query);
-        let answer = self.http.get(url).timeout(STEP).send().await.map_err(|e| fail(e.to_string()))?;
-        let answer: Value = answer.json().await.map_err(|e| fail(e.to_string()))?;
-        samples(&answer).ok_or_else(|| fail(answer.to_string()))
+        let answer = self.served.http().get(url).timeout(STEP).send().await.map_err(|e| fail(&e))?;
+        let answer: Value = answer.json().await.map_err(|e| fail(&e))?;
+        Ok(samples(&answer).ok_or_else(|| fail(&answer))?)
     }
 
     /// The value of a query that gives one sample.
@@ -210,44 +167,14 @@ impl Prometheus {
             [one] => Ok(one.value),
             other => {
                 let why = format!("{} samples where one is expected", other.len());
-                Err(PrometheusError::Query { query: query.to_owned(), why })
+                Err(self.served.fail(query, &why).into())
             }
         }
     }
-
-    async fn wait_ready(&self) -> Result<(), PrometheusError> {
-        let url = format!("{}/-/ready", self.url());
-        until("Prometheus to be ready", STEP, || async {
-            let answer = self.http.get(&url).send().await.map_err(|e| e.to_string())?;
-            answer.error_for_status().map(drop).map_err(|e| e.to_string())
-        })
-        .await
-        .map_err(|source| self.not_ready(source))
-    }
-
-    fn not_ready(&self, source: NotInTime) -> PrometheusError {
-        let output = self.process().output();
-        let last_words = output.lines().last().unwrap_or("none").to_owned();
-        PrometheusError::NotReady { source, last_words }
-    }
-}
-
-fn command(binary: &PathBuf, run: &RunDir, port: u16) -> Command {
-    let mut command = Command::new(binary);
-    command
-        .arg(format!("--config.file={}", run.path().join("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", run.path().join("data").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .args(["--web.enable-lifecycle", "--storage.tsdb.retention.time=1d", "--log.level=warn"]);
-    command
 }
 
 /// Writes the configuration; it is YAML, of which JSON is a part.
-fn configure(run: &RunDir, options: &Options) -> Result<(), PrometheusError> {
-    let write = |name: &str, text: &str| {
-        let path = run.path().join(name);
-        fs::write(&path, text).map_err(|source| PrometheusError::Config { path, source })
-    };
+fn configure(place: &Place, options: &Options) -> Result<(), ServedError> {
     let interval = format!("{}ms", options.scrape_interval.as_millis().max(100));
     let jobs: Vec<Value> = options
         .targets
@@ -266,7 +193,7 @@ fn configure(run: &RunDir, options: &Options) -> Result<(), PrometheusError> {
         .collect();
     let mut rule_files = Vec::new();
     if let Some(rules) = &options.rules {
-        write("rules.yml", rules)?;
+        place.write("rules.yml", rules)?;
         rule_files.push("rules.yml");
     }
     let alertmanagers: Vec<Value> = options
@@ -284,7 +211,8 @@ fn configure(run: &RunDir, options: &Options) -> Result<(), PrometheusError> {
         "rule_files": rule_files,
         "alerting": { "alertmanagers": alertmanagers },
     });
-    write("prometheus.yml", &config.to_string())
+    place.write(CONFIG, &config.to_string())?;
+    Ok(())
 }
 
 /// The samples of an answer to an instant query.
