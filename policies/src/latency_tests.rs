@@ -328,7 +328,7 @@ fn a_futile_step_keeps_what_the_steps_before_it_found_out() {
     let mut healthy = story;
     assert!(matches!(healthy.tick(0.1), LatencyTerm::Easing { .. }));
     // And when more work than the verdict was on makes it a new case, new replicas or not, it holds meanwhile.
-    story.load = 620.0;
+    story.load = 700.0;
     for young in [0, 8] {
         let evidence = Evidence { young, ..story.evidence(0.4) };
         let term = story.look(Some(evidence));
