@@ -1,7 +1,10 @@
 //! Two operators on one cluster, each with an identity of its own, and a person who never stops editing a policy:
 //! whoever may write has something to write all the time.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -68,7 +71,7 @@ impl Pair {
         let stop = CancellationToken::new();
         tokio::spawn(edit(Api::namespaced(client.clone(), &namespace), stop.clone()));
         let pair = Self { cluster, operators, client, namespace, _pressure: stop.drop_guard() };
-        pair.writes_after(None, jiff::Timestamp::UNIX_EPOCH).await?;
+        pair.writes_after(jiff::Timestamp::UNIX_EPOCH).await?;
         Ok(pair)
     }
 
@@ -86,17 +89,12 @@ impl Pair {
         Ok(index.await?)
     }
 
-    /// Waits for a scale write that was received after `since`, by one operator or by any; gives it.
+    /// Waits for a scale write of one of the two that was received after `since`; gives it.
     ///
     /// # Errors
     /// When there is none in a minute.
-    pub async fn writes_after(
-        &self,
-        operator: Option<usize>,
-        since: jiff::Timestamp,
-    ) -> Result<Write, Failure> {
-        let users: Vec<String> =
-            operator.map_or_else(|| users().to_vec(), |i| users().get(i).cloned().into_iter().collect());
+    pub async fn writes_after(&self, since: jiff::Timestamp) -> Result<Write, Failure> {
+        let users = users();
         let what = format!("a scale write by {users:?}");
         let write = until(&what, PATIENCE, || async {
             let log = trail::writes(&self.cluster.audit_log()).map_err(|e| e.to_string())?;
@@ -139,12 +137,11 @@ impl Pair {
     /// # Errors
     /// When the audit log cannot be read.
     pub fn scale_writes(&self) -> Result<usize, Failure> {
-        let log = trail::writes(&self.cluster.audit_log())?;
-        Ok(log.iter().filter(|w| users().contains(&w.user) && w.what.contains("deployments/scale")).count())
+        Ok(self.scale_writes_of(0)? + self.scale_writes_of(1)?)
     }
 
     /// Ends the leader by `how` and waits for the first scale write of the other; gives the index of the one
-    /// that was ended, and how long nobody wrote.
+    /// that was ended, and how long it took until that write was seen in the audit log.
     ///
     /// # Errors
     /// When nobody takes over.
@@ -155,10 +152,26 @@ impl Pair {
         let old = self.leader().await?;
         let new = 1 - old;
         self.operator(new)?.wait_ready().await?;
+        let before = self.scale_writes_of(new)?;
         how(self.operator(old)?)?;
-        let ended = jiff::Timestamp::now();
-        let write = self.writes_after(Some(new), ended).await?;
-        Ok((old, Duration::try_from(write.received.duration_since(ended))?))
+        // By the monotonic clock: a virtual machine that is paused for a moment steps the wall clock afterwards.
+        let ended = Instant::now();
+        until("a scale write by the other", PATIENCE, || async {
+            match self.scale_writes_of(new) {
+                Ok(writes) if writes > before => Ok(()),
+                Ok(_) => Err("none".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await?;
+        Ok((old, ended.elapsed()))
+    }
+
+    fn scale_writes_of(&self, operator: usize) -> Result<usize, Failure> {
+        let users = users();
+        let user = users.get(operator).ok_or("there are two operators")?;
+        let log = trail::writes(&self.cluster.audit_log())?;
+        Ok(log.iter().filter(|w| w.user == *user && w.what.contains("deployments/scale")).count())
     }
 
     /// One of the two.

@@ -85,7 +85,7 @@ async fn away(record: &mut Record, pair: &Pair) -> Result<(), Failure> {
     let ticked = self::ticks(pair, leader).await? - ticks;
     let back = jiff::Timestamp::now();
     pair.cluster.component(Component::ApiServer).await?.resume()?;
-    let write = pair.writes_after(None, back).await?;
+    let write = pair.writes_after(back).await?;
     let silence = Duration::try_from(write.received.duration_since(back))?;
     until("both processes to be ready", SOON, || async {
         for operator in &pair.operators {
