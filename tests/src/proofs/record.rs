@@ -6,10 +6,10 @@ use std::{
     time::Instant,
 };
 
+use loadline_dashboards::plot::Plot;
 use serde::Serialize;
 
 use super::{Failure, Scale};
-use crate::plot::Plot;
 
 /// What a figure must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

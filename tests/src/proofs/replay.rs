@@ -30,7 +30,7 @@ use crate::{
         Moment,
         trace::{self, Replay},
     },
-    plot::Plot,
+    plot,
 };
 
 pub(super) const PROOF: Proof = Proof {
@@ -85,7 +85,7 @@ async fn run(record: &mut Record) -> Result<(), Failure> {
     let moments = stage.emulator.recorded(&web);
     let hours = start.elapsed().as_secs_f64() * f64::from(SPEED) / 3_600.0;
     let title = format!("{hours:.1} hours of the load {name}, replayed {SPEED} times as fast");
-    record.plot("replay", &Plot::of_workload(&title, &moments, BAND))?;
+    record.plot("replay", &plot::of_workload(&title, &moments, BAND))?;
     report(record, &moments);
     Ok(())
 }
