@@ -88,6 +88,7 @@ fn workload(i: u32, now: Now) -> Workload {
             behaviour: Behaviour::hpa_default(),
             fallback: Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Hold },
             activation: None,
+            forecast: loadline_policies::policy::Forecasting::default(),
         },
         instances: BTreeMap::from([(ClusterId::local(), Ok(instance))]),
         triggers: BTreeMap::new(),

@@ -15,6 +15,7 @@ pub mod capacity;
 pub mod conditions;
 pub mod desired;
 pub mod fleet;
+pub mod forecast;
 pub mod ids;
 pub mod judge;
 pub mod latency;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
     now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan, ScaleAction},
@@ -71,6 +72,11 @@ pub struct PolicyMemory {
     pub schedules: Vec<ScheduleEdges>,
     /// The latency term's try: whether more replicas helped.
     pub latency: Option<LatencyTry>,
+    /// Since when the forecast would do with fewer.
+    pub surplus: Option<Surplus>,
+    /// The forecast of the load. Told elsewhere: it is thousands of numbers.
+    #[serde(skip)]
+    pub forecaster: Option<Box<Forecaster>>,
 }
 
 /// What of a policy the memory was learned under: what depends on it is dropped when it changes.
@@ -84,6 +90,15 @@ pub struct Basis {
     pub objective: Option<LatencyObjective>,
     /// What one replica bears.
     pub per_replica: PerReplica,
+}
+
+/// That the forecast would do with fewer replicas than are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Surplus {
+    /// Since when, without a break.
+    pub since: Mono,
+    /// Of how many.
+    pub wanted: u32,
 }
 
 /// The fewest replicas that were ready since a moment.

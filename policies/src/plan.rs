@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     fleet::ObjectVersion,
+    forecast::Forecast,
     ids::{ClusterId, PolicyKey, Target},
     now::{Mono, Now},
     policy::Mode,
@@ -137,6 +138,8 @@ pub struct Decision {
     pub redundancy: Option<f64>,
     /// The measured quantile of the latency objective, in seconds.
     pub latency: Option<f64>,
+    /// What is expected of the load.
+    pub forecast: Option<Forecast>,
     /// Every source that had a say.
     pub proposals: Vec<Proposal>,
     /// The result: replicas after behaviour and bounds. In modes that do not write: the recommendation.

@@ -32,6 +32,8 @@ pub struct Policy {
     pub objective: Option<LatencyObjective>,
     /// What one replica bears, and the band of redundancy.
     pub capacity: Capacity,
+    /// How demand is forecast.
+    pub forecast: Forecasting,
     /// Known peaks.
     pub schedules: Vec<Schedule>,
     /// Extra signals.
@@ -138,6 +140,20 @@ pub enum PerReplica {
     Learned,
     /// Declared by a benchmark: weighted requests per second, finite and > 0.
     Declared(f64),
+}
+
+/// How demand is forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Forecasting {
+    /// Quantile of the forecast maximum that capacity is kept for, in (0, 1).
+    pub quantile: f64,
+}
+
+impl Default for Forecasting {
+    /// One window in twenty may be higher than it was forecast.
+    fn default() -> Self {
+        Self { quantile: 0.95 }
+    }
 }
 
 /// A band of redundancy; `1.0 <= min < max`.

@@ -42,6 +42,8 @@ pub enum ReasonCode {
     Burst,
     /// The latency objective is broken although utilisation is not high.
     LatencyObjective,
+    /// The forecast.
+    Predicted,
     /// A schedule's floor.
     Schedule,
     /// A trigger.

@@ -4,6 +4,7 @@
 //! increase. Series by policy are kept for at most [`MAX_POLICY_SERIES`] policies.
 
 mod changing;
+mod forecast;
 
 use std::{
     collections::BTreeMap,
@@ -107,6 +108,7 @@ pub struct Metrics {
     ready: Counts<Of>,
     redundancy: Changing<Of, f64, AtomicU64>,
     load: Changing<Of, f64, AtomicU64>,
+    forecasts: forecast::Forecasts,
     calls: Family<Api, Counter>,
     /// Queries answered so far, to count those of a tick.
     seen_queries: AtomicU64,
@@ -139,6 +141,7 @@ impl Default for Metrics {
             ready: Changing::default(),
             redundancy: Changing::default(),
             load: Changing::default(),
+            forecasts: forecast::Forecasts::default(),
             calls: Family::default(),
             seen_queries: AtomicU64::default(),
         };
@@ -212,6 +215,7 @@ impl Metrics {
             self.redundancy.family.clone(),
         );
         r.register("weighted_qps", "Weighted requests per second, by policy", self.load.family.clone());
+        self.forecasts.register(r);
         r.register("api_calls", "Calls to API servers by verb, resource and code", self.calls.clone());
         self
     }
@@ -329,6 +333,7 @@ impl Metrics {
         self.ready.show(each(&judged, |d| Some(i64::from(d.replicas.ready))));
         self.redundancy.show(each(&judged, |d| d.redundancy.filter(|r| r.is_finite())));
         self.load.show(each(&judged, |d| d.demand.map(|demand| demand.weighted)));
+        self.forecasts.show(&judged);
     }
 
     /// Everything, as a scraper reads it.

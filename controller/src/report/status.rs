@@ -6,11 +6,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use loadline_crds::elastic_policy::{
-    ClusterStatus, ElasticPolicyStatus, LatencyTryPhase, LatencyTryStatus, LoadStatus, Mode,
-    PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+    ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
+    LoadStatus, Mode, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
 };
 use loadline_policies::{
     desired,
+    forecast::{Forecast, trust::Trust},
     memory::{LatencyTry, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
     now::Now,
     plan::Decision,
@@ -69,6 +70,7 @@ pub fn of(
         idle_since: memory.and_then(|m| m.idle_since).map(|at| whole_seconds(now.wall_of(at))),
         weight_baseline: memory.and_then(|m| m.baseline).and_then(|b| baseline(b, now)),
         latency_try: memory.and_then(|m| m.latency).and_then(|t| latency_try(&t)),
+        forecast: decision.forecast.map(|f| forecast(&f)),
         conditions: conditions(&decision.conditions, &previous.conditions, decision.generation, now.wall),
     }
 }
@@ -90,6 +92,7 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
         || old.person_floor.as_ref().map(|f| f.replicas) != new.person_floor.as_ref().map(|f| f.replicas)
         || old.idle_since.is_some() != new.idle_since.is_some()
         || old.latency_try.as_ref().map(|t| t.phase) != new.latency_try.as_ref().map(|t| t.phase)
+        || old.forecast.as_ref().map(|f| f.trust) != new.forecast.as_ref().map(|f| f.trust)
     {
         return Urgency::Now;
     }
@@ -143,6 +146,22 @@ fn remembered_try(kept: &LatencyTryStatus, now: Now) -> Option<LatencyTry> {
             LatencyTryPhase::Futile => TryPhase::Futile,
         },
     })
+}
+
+fn forecast(f: &Forecast) -> ForecastStatus {
+    ForecastStatus {
+        trust: match f.trust {
+            Trust::Shadow => ForecastTrust::Shadow,
+            Trust::Recommend => ForecastTrust::Recommend,
+            Trust::ScaleOutOnly => ForecastTrust::ScaleOutOnly,
+            Trust::Full => ForecastTrust::Full,
+        },
+        candidate: f.candidate.name().to_owned(),
+        soon: quantised(f.soon),
+        hold: quantised(f.hold),
+        skill: f.evidence.and_then(|e| quantised(e.skill)),
+        calibration: f.evidence.and_then(|e| quantised(e.calibration)),
+    }
 }
 
 fn latency_try(t: &LatencyTry) -> Option<LatencyTryStatus> {

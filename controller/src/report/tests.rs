@@ -40,6 +40,7 @@ fn decision(desired: u32, load: f64, fresh: bool) -> Decision {
         per_replica: Some(100.0),
         redundancy: Some(300.0 / load),
         latency: None,
+        forecast: None,
         proposals: Vec::new(),
         desired,
         placement: BTreeMap::from([(ClusterId::local(), desired)]),

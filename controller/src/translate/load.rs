@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use loadline_crds::elastic_policy as api;
 use loadline_policies::policy::{
-    Band, Capacity, LatencyObjective, LatencyWeights, Load, PerReplica, Weights,
+    Band, Capacity, Forecasting, LatencyObjective, LatencyWeights, Load, PerReplica, Weights,
 };
 
 use super::{
@@ -90,6 +90,19 @@ pub(super) fn selector(load: &api::Load, c: &mut Complaints) -> Option<SeriesSel
             "keep one of them, or remove match to use the profile's own way",
         ),
     }
+}
+
+/// How demand is forecast.
+pub(super) fn forecast(forecast: &api::Forecast, c: &mut Complaints) -> Option<Forecasting> {
+    let quantile = forecast.quantile;
+    if quantile > 0.0 && quantile < 1.0 {
+        return Some(Forecasting { quantile });
+    }
+    c.add(
+        "spec.forecast.quantile",
+        format!("{quantile} is no quantile"),
+        "write a number between 0 and 1, for example 0.95",
+    )
 }
 
 /// What one replica bears, and the band of redundancy.

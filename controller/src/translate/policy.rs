@@ -51,6 +51,7 @@ fn parsed(cr: &ElasticPolicy, c: &mut Complaints) -> Option<Parsed> {
     let selector = super::load::selector(&spec.load, c);
     let objective = spec.objective.as_ref().map(|o| super::load::objective(o, c));
     let capacity = capacity(&spec.capacity, c);
+    let forecast = super::load::forecast(&spec.forecast, c);
     let schedules = schedules(&spec.schedules, bounds.map(|b| b.max), c);
     let triggers = triggers(&spec.triggers, c);
     let behaviour = behaviour(&spec.behaviour, c);
@@ -67,6 +68,7 @@ fn parsed(cr: &ElasticPolicy, c: &mut Complaints) -> Option<Parsed> {
         load: load?,
         objective: optional(objective)?,
         capacity: capacity?,
+        forecast: forecast?,
         schedules: schedules?,
         triggers: triggers?,
         behaviour: behaviour?,

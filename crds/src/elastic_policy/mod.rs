@@ -17,8 +17,8 @@ pub use capacity::{Capacity, Forecast, LatencyObjective, Objective, Redundancy};
 pub use load::{LatencyWeights, Load, SeriesMatch, Weights};
 pub use signals::{Activation, Schedule, Trigger};
 pub use status::{
-    ClusterStatus, ElasticPolicyStatus, LatencyTryPhase, LatencyTryStatus, LoadStatus, PersonFloorStatus,
-    ReplicaChange, WeightBaselineStatus, quantised,
+    ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
+    LoadStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
 };
 
 /// Most replicas that a policy may name anywhere: the pods that a Kubernetes cluster is built for are

@@ -56,6 +56,9 @@ pub struct ElasticPolicyStatus {
     /// What was found out about latency by trying more replicas; absent while latency asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_try: Option<LatencyTryStatus>,
+    /// What is forecast, and how far it is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastStatus>,
     /// Ready, ScalingActive, ScalingLimited, DataFresh, ForecastTrusted, CapacityKnown, Contested,
     /// LatencyNotCapacityBound.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -127,6 +130,43 @@ pub struct WeightBaselineStatus {
     pub mean: f64,
     /// When it was last moved.
     pub at: Time,
+}
+
+/// The forecast at a decision, and how far it is trusted. A new leader goes on with this trust.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForecastStatus {
+    /// How much it may do.
+    pub trust: ForecastTrust,
+    /// Whose forecast it is: ridge, naive, holt, seasonal-day, seasonal-week or median.
+    #[schemars(length(max = 63))]
+    pub candidate: String,
+    /// The weighted requests per second that the time until new replicas are ready stays under, with the probability
+    /// of spec.forecast.quantile; three significant digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soon: Option<f64>,
+    /// The same of the next half hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<f64>,
+    /// How much smaller its loss is than the last value's, over two days: 0 is as good, 1 is perfect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill: Option<f64>,
+    /// Share of the windows of two days that it covered, 0 to 1: to be held against spec.forecast.quantile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<f64>,
+}
+
+/// How much a forecast may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ForecastTrust {
+    /// Nothing: it is only compared with what comes.
+    Shadow,
+    /// It says what it would do.
+    Recommend,
+    /// It adds replicas, and keeps those that it needs.
+    ScaleOutOnly,
+    /// It decides in both directions, in the place of head-room.
+    Full,
 }
 
 /// What was found out about latency by trying more replicas. A new leader goes on from here: without it, the

@@ -111,8 +111,20 @@ reasons! {
     /// The source refused the query.
     QueryRefused,
     // ForecastTrusted.
-    /// There is no forecast for this policy.
+    /// Nothing is forecast: no load was seen yet, or none for too long.
     NoForecast,
+    /// There is too little history.
+    ShortHistory,
+    /// The forecast is hardly better than the last value.
+    NoSkill,
+    /// The load passes the forecast more often than it may.
+    NotCalibrated,
+    /// It deserves more than it has: trust grows by a step an hour.
+    Earning,
+    /// It may add replicas, and remove none.
+    ScaleOutOnly,
+    /// It decides in both directions.
+    Trusted,
     // CapacityKnown.
     /// Capacity is declared.
     Declared,

@@ -10,6 +10,7 @@ pub use closed_list::ConditionReason;
 use crate::{
     desired::permission::Barrier,
     fleet::{TargetProblem, Totals, Workload},
+    forecast::trust::Standing,
     latency::LatencyTerm,
     load::Assessment,
     policy::{ActivationSignal, PerReplica},
@@ -49,7 +50,7 @@ pub fn of(facts: &Facts<'_>) -> Vec<Condition> {
         scaling_active(facts),
         scaling_limited(facts),
         data_fresh(facts),
-        forecast_trusted(),
+        forecast_trusted(facts),
         capacity_known(facts),
         contested(facts),
         latency(facts),
@@ -225,9 +226,31 @@ fn asleep_without_telemetry(facts: &Facts<'_>) -> bool {
         })
 }
 
-fn forecast_trusted() -> Condition {
-    let text = "There is no forecast for this policy: it follows the load that is there.";
-    condition(ConditionKind::ForecastTrusted, Some(false), ConditionReason::NoForecast, text)
+fn forecast_trusted(facts: &Facts<'_>) -> Condition {
+    use ConditionReason as R;
+    // Without numbers: they move all the time, and stand in status.forecast and the metrics.
+    let (reason, text) = match facts.assessment.forecast.map(|forecast| forecast.standing()) {
+        None => (R::NoForecast, "Nothing is forecast: it follows the load that is there."),
+        Some(Standing::ShortHistory) => {
+            (R::ShortHistory, "There are less than two days of history: it only says what it would do.")
+        }
+        Some(Standing::NoSkill) => {
+            (R::NoSkill, "The forecast is hardly better than the last value: it only says what it would do.")
+        }
+        Some(Standing::NotCalibrated) => (
+            R::NotCalibrated,
+            "The load passes the forecast more often than it may: it only says what it would do.",
+        ),
+        Some(Standing::Earning) => {
+            (R::Earning, "The forecast did well: it is trusted a step more every hour.")
+        }
+        Some(Standing::ScaleOutOnly) => {
+            (R::ScaleOutOnly, "The forecast adds replicas, and keeps those that it needs.")
+        }
+        Some(Standing::Full) => (R::Trusted, "The forecast decides, in the place of head-room."),
+    };
+    let trusted = matches!(reason, R::ScaleOutOnly | R::Trusted);
+    condition(ConditionKind::ForecastTrusted, Some(trusted), reason, text)
 }
 
 fn capacity_known(facts: &Facts<'_>) -> Condition {

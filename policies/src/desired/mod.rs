@@ -13,6 +13,7 @@ pub mod fallback;
 pub mod formula;
 pub mod permission;
 pub mod person;
+pub mod predicted;
 pub mod reactive;
 pub mod say;
 pub mod schedule;
@@ -62,7 +63,7 @@ pub fn recommend(
 ) -> Recommendation {
     let policy = &workload.policy;
     let current = replicas.wanted;
-    let says = say_all(workload, assessment, replicas);
+    let says = say_all(workload, assessment, replicas, memory, now);
     let proposals = says.iter().filter_map(|say| say.proposal(current)).collect();
     let vetoes = vetoes(workload, assessment);
     let window_end = first_window_end(workload, memory, now);
@@ -139,14 +140,22 @@ fn fall_back(
     result
 }
 
-fn say_all(workload: &Workload, assessment: &Assessment, replicas: Totals) -> Vec<say::Say> {
+fn say_all(
+    workload: &Workload,
+    assessment: &Assessment,
+    replicas: Totals,
+    memory: &mut PolicyMemory,
+    now: Now,
+) -> Vec<say::Say> {
     let policy = &workload.policy;
     let band = policy.capacity.redundancy;
     let tolerances = Tolerances::of_load(&policy.behaviour);
-    let mut says = Vec::with_capacity(1 + policy.triggers.len());
+    let band = predicted::band(assessment, band);
+    let mut says = Vec::with_capacity(2 + policy.triggers.len());
     // Latency and load want the same number then, and latency is why.
     says.extend(reactive::latency(assessment, band, tolerances, replicas));
     says.push(reactive::load(assessment, band, tolerances, replicas));
+    says.extend(predicted::forecast(assessment, replicas, memory, now));
     says.extend(reactive::burst(assessment, band, tolerances, replicas));
     says.extend(trigger::all(workload, Tolerances::of_triggers(&policy.behaviour), replicas));
     says

@@ -255,6 +255,7 @@ mod tests {
             per_replica: Some(per_replica),
             latency: None,
             latency_term: LatencyTerm::NotJudged,
+            forecast: None,
             no_scale_in: None,
             doubts: Vec::new(),
         }

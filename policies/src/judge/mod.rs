@@ -80,6 +80,7 @@ pub fn judge(
             .zip(per_replica)
             .and_then(|(d, c)| reactive::redundancy(d.weighted, c, replicas.ready)),
         latency: assessment.latency,
+        forecast: assessment.forecast,
         proposals,
         desired: settled.desired,
         placement: placement.clusters,
@@ -105,6 +106,7 @@ pub fn refuse(invalid: &InvalidPolicy) -> Decision {
         per_replica: None,
         redundancy: None,
         latency: None,
+        forecast: None,
         proposals: Vec::new(),
         desired: 0,
         placement: BTreeMap::new(),

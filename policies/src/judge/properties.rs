@@ -136,6 +136,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 load: Load { profile: "otel-http".to_owned(), weights },
                 objective,
                 capacity: Capacity { per_replica, redundancy },
+                forecast: crate::policy::Forecasting::default(),
                 schedules: Vec::new(),
                 triggers: triggers.into_iter().collect(),
                 behaviour: Behaviour { up, down },
@@ -276,6 +277,7 @@ proptest! {
         let policy = Policy {
             pause: Pause::default(),
             activation: None,
+forecast: crate::policy::Forecasting::default(),
             triggers: Vec::new(),
             load: Load { weights: Weights::Plain, ..policy.load },
             behaviour: Behaviour {
@@ -388,6 +390,7 @@ fn free(window: u64) -> Policy {
         behaviour,
         fallback: Fallback { after: Duration::from_mins(1), policy: FallbackPolicy::AtLeast(2) },
         activation: None,
+        forecast: crate::policy::Forecasting::default(),
     }
 }
 

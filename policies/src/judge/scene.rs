@@ -61,6 +61,7 @@ pub(super) fn policy() -> Policy {
         behaviour: Behaviour::hpa_default(),
         fallback: Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Hold },
         activation: None,
+        forecast: crate::policy::Forecasting::default(),
     }
 }
 

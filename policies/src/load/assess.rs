@@ -7,10 +7,12 @@ use serde::Serialize;
 use crate::{
     capacity,
     fleet::{Histogram, Instance, LoadSample, Workload},
+    forecast::Forecast,
     ids::ClusterId,
     latency::{self, Evidence, LatencyTerm},
     load::{
         baseline, burst,
+        foresight::foresee,
         histogram::Quantile,
         settling,
         weighted::{Weighed, offered, weigh, weigh_short},
@@ -49,6 +51,8 @@ pub struct Assessment {
     pub latency: Option<f64>,
     /// What latency asks for on top of the load.
     pub latency_term: LatencyTerm,
+    /// What is expected of the load; `None` while nothing is.
+    pub forecast: Option<Forecast>,
     /// Why nothing may be removed although every reading is fresh.
     pub no_scale_in: Option<Reason>,
     /// What is in doubt: the signal (the cluster's name, `burst`, the trigger's name) and why. Any of them
@@ -112,6 +116,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         latency::judge(&objective, evidence, &mut memory.latency, now.mono)
     });
     let bears = per_replica.map(|c| c / latency_term.factor());
+    let forecast = foresee(policy, up.filter(|_| doubts.is_empty()), memory, now);
     let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, bears, policy));
     Assessment {
         up,
@@ -120,6 +125,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         per_replica,
         latency: measured.map(|m| m.quantile.seconds),
         latency_term,
+        forecast,
         no_scale_in: unfilled(&certain, memory, now).or_else(|| no_scale_in(weights, known.as_ref(), up)),
         doubts,
     }

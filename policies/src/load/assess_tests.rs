@@ -52,6 +52,7 @@ fn policy(weights: Weights) -> Policy {
         behaviour: Behaviour { up: rules(), down: rules() },
         fallback: Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Hold },
         activation: None,
+        forecast: crate::policy::Forecasting::default(),
     }
 }
 

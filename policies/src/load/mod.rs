@@ -16,8 +16,10 @@
 mod assess;
 pub mod baseline;
 pub mod burst;
+mod foresight;
 pub mod histogram;
 pub mod settling;
 pub mod weighted;
 
 pub use assess::{Assessment, assess};
+pub use foresight::HORIZON;
