@@ -12,6 +12,7 @@ pub mod admin;
 pub mod apply;
 pub mod cli;
 pub mod client;
+pub mod closed_loop;
 pub mod config;
 pub mod lease;
 pub mod lint;

@@ -14,6 +14,7 @@ mod explain;
 mod freeze;
 mod lint;
 mod run;
+mod simulate;
 
 /// What a command gives back: an exit code, or an error with its causes.
 pub type CommandResult = Result<Exit, Box<dyn Error + Send + Sync>>;
@@ -73,6 +74,8 @@ enum Command {
     Lint(lint::Args),
     /// Run the operator
     Run(run::Args),
+    /// Back-test a policy on a recorded load, against other autoscalers
+    Simulate(simulate::Args),
     /// Let automation go on, with a reason
     Unfreeze(freeze::UnfreezeArgs),
 }
@@ -86,6 +89,7 @@ fn dispatch(command: Command) -> CommandResult {
         Command::Freeze(args) => freeze::freeze(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Run(args) => run::run(args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Unfreeze(args) => freeze::unfreeze(&args),
     }
 }
