@@ -23,7 +23,7 @@ fn load(minute: i64) -> f64 {
 }
 
 fn forecaster(days: i64) -> Forecaster {
-    let mut forecaster = Forecaster::new(5, 0.95);
+    let mut forecaster = Forecaster::new(5, 0.95, 0);
     (0..days * DAY).for_each(|minute| forecaster.remember(at(minute), load(minute)));
     forecaster
 }

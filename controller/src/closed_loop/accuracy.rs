@@ -46,7 +46,7 @@ pub(super) struct Points {
 impl Points {
     /// Forecasts from what a forecaster of windows of `horizon` minutes sees.
     pub(super) fn new(horizon: u32, q: f64) -> Self {
-        Self { forecaster: Forecaster::new(horizon, q).with_points(AHEAD), said: Vec::new() }
+        Self { forecaster: Forecaster::new(horizon, q, 0).with_points(AHEAD), said: Vec::new() }
     }
 
     /// A load was seen.

@@ -229,7 +229,7 @@ fn asleep_without_telemetry(facts: &Facts<'_>) -> bool {
 fn forecast_trusted(facts: &Facts<'_>) -> Condition {
     use ConditionReason as R;
     // Without numbers: they move all the time, and stand in status.forecast and the metrics.
-    let (reason, text) = match facts.assessment.forecast.map(|forecast| forecast.standing()) {
+    let (reason, text) = match facts.assessment.forecast.map(|forecast| forecast.standing) {
         None => (R::NoForecast, "Nothing is forecast: it follows the load that is there."),
         Some(Standing::ShortHistory) => {
             (R::ShortHistory, "There are less than two days of history: it only says what it would do.")

@@ -18,16 +18,41 @@ pub fn pinball(actual: f64, quantile: f64, q: f64) -> f64 {
     if over >= 0.0 { q * over } else { (q - 1.0) * over }
 }
 
-/// Means of several numbers over the last two days, in buckets of an hour.
+/// Means of several numbers over the last two days and the last six hours, in buckets of an hour.
 #[derive(Debug, Clone)]
 pub(super) struct Rolling<const N: usize> {
     /// Number of the hour, samples, and the sum of each number; oldest first.
     buckets: VecDeque<(i64, f32, [f32; N])>,
+    /// Sums over the hours that are over, of both windows: they change once an hour, and are asked for every minute.
+    over: [Sums<N>; 2],
+}
+
+/// Samples, and the sum of each number.
+#[derive(Debug, Clone, Copy)]
+struct Sums<const N: usize> {
+    samples: f64,
+    sums: [f64; N],
+}
+
+impl<const N: usize> Default for Sums<N> {
+    fn default() -> Self {
+        Self { samples: 0.0, sums: [0.0; N] }
+    }
+}
+
+impl<const N: usize> Sums<N> {
+    fn and(mut self, (_, samples, numbers): &(i64, f32, [f32; N])) -> Self {
+        self.samples += f64::from(*samples);
+        for (sum, number) in self.sums.iter_mut().zip(numbers) {
+            *sum += f64::from(*number);
+        }
+        self
+    }
 }
 
 impl<const N: usize> Default for Rolling<N> {
     fn default() -> Self {
-        Self { buckets: VecDeque::new() }
+        Self { buckets: VecDeque::new(), over: [Sums::default(); 2] }
     }
 }
 
@@ -36,6 +61,13 @@ impl<const N: usize> Rolling<N> {
     pub(super) fn see(&mut self, minute: i64, numbers: [f64; N]) {
         let hour = minute.div_euclid(BUCKET);
         if self.buckets.back().is_none_or(|(newest, ..)| *newest < hour) {
+            while self.buckets.front().is_some_and(|(oldest, ..)| (hour - oldest) * BUCKET >= WINDOW) {
+                self.buckets.pop_front();
+            }
+            self.over = [WINDOW, SHORT].map(|window| {
+                let within = self.buckets.iter().filter(|(at, ..)| (hour - at) * BUCKET < window);
+                within.fold(Sums::default(), Sums::and)
+            });
             self.buckets.push_back((hour, 0.0, [0.0; N]));
         }
         if let Some((_, samples, sums)) = self.buckets.back_mut() {
@@ -46,22 +78,21 @@ impl<const N: usize> Rolling<N> {
                 *sum += number;
             }
         }
-        while self.buckets.front().is_some_and(|(oldest, ..)| (hour - oldest) * BUCKET >= WINDOW) {
-            self.buckets.pop_front();
-        }
     }
 
-    /// The means over so many minutes before `minute`; `None` where nothing was seen in them.
-    pub(super) fn means(&self, minute: i64, over: i64) -> Option<[f64; N]> {
-        let hour = minute.div_euclid(BUCKET);
-        let recent = self.buckets.iter().filter(|(at, ..)| (hour - at) * BUCKET < over);
-        let (samples, sums) = recent.fold((0.0, [0.0; N]), |(samples, mut sums), (_, n, more)| {
-            for (sum, more) in sums.iter_mut().zip(more) {
-                *sum += f64::from(*more);
-            }
-            (samples + f64::from(*n), sums)
-        });
-        (samples > 0.0).then(|| sums.map(|sum| sum / samples))
+    /// The means over the two days, and the six hours, that end with the last minute that was seen; `None` before it.
+    pub(super) fn means(&self) -> Option<[[f64; N]; 2]> {
+        let newest = self.buckets.back()?;
+        Some(self.over.map(|over| {
+            let Sums { samples, sums } = over.and(newest);
+            sums.map(|sum| sum / samples)
+        }))
+    }
+
+    /// How often numbers were seen in the last two days.
+    pub(super) fn samples(&self) -> f64 {
+        let [long, _] = self.over;
+        self.buckets.back().map_or(0.0, |newest| long.and(newest).samples)
     }
 }
 
@@ -92,8 +123,12 @@ mod tests {
         let mut rolling = Rolling::<1>::default();
         (0..WINDOW).for_each(|minute| rolling.see(minute, [1.0]));
         (WINDOW..2 * WINDOW).for_each(|minute| rolling.see(minute, [3.0]));
-        let [mean] = rolling.means(2 * WINDOW - 1, WINDOW).unwrap();
-        assert!((mean - 3.0).abs() < 1e-6, "{mean}");
-        assert_eq!(rolling.means(9 * WINDOW, SHORT), None);
+        assert_eq!(rolling.means(), Some([[3.0], [3.0]]));
+        assert!((rolling.samples() - 2_880.0).abs() < 1e-6);
+        // After a silence of weeks only the newest is left, and six hours are shorter than two days.
+        (0..600).for_each(|minute| rolling.see(9 * WINDOW + minute, [f64::from(u8::from(minute < 240))]));
+        let [[long], [short]] = rolling.means().unwrap();
+        assert!((long - 0.4).abs() < 1e-6 && short.abs() < 1e-6, "{long} {short}");
+        assert_eq!(Rolling::<1>::default().means(), None);
     }
 }

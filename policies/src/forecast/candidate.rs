@@ -1,12 +1,6 @@
 //! The other candidates: simple rules for how far the load will rise, each calibrated by how wrong it was.
 
-use std::collections::VecDeque;
-
-use super::{
-    conformal::Conformal,
-    errors::Decayed,
-    features::{Courses, Minute},
-};
+use super::{conformal::Conformal, days::Courses, errors::Decayed, features::Minute, regression::Stands};
 
 /// Memory of a candidate's usual error, minutes: a day.
 const DAY: f64 = 1_440.0;
@@ -79,12 +73,8 @@ impl Trend {
 
     /// Growth from `level` to the highest of so many minutes.
     pub(super) fn growth(self, level: f64, horizon: u32) -> f64 {
-        let sum: f64 = (1..=horizon)
-            .scan(1.0, |left, _| {
-                *left *= PHI;
-                Some(*left)
-            })
-            .sum();
+        let minutes = i32::try_from(horizon).unwrap_or(i32::MAX);
+        let sum = PHI * (1.0 - PHI.powi(minutes)) / (1.0 - PHI);
         self.level + (self.slope * PHI).max(self.slope * sum) - level
     }
 }
@@ -122,43 +112,32 @@ pub(super) fn median(growths: &mut [f64]) -> f64 {
 pub(super) struct Calibrated {
     usual: Decayed,
     conformal: Conformal,
-    /// Growth and spread of the forecasts whose windows have not closed, oldest first.
-    open: VecDeque<(f32, Option<f32>)>,
 }
 
 impl Calibrated {
     /// A rule for windows of so many minutes that was never tried.
     pub(super) fn new(horizon: u32) -> Self {
-        Self { usual: Decayed::default(), conformal: Conformal::slow(horizon), open: VecDeque::new() }
+        Self { usual: Decayed::default(), conformal: Conformal::slow(horizon) }
     }
 
-    /// The rule says a growth for the window that opens; gives the spread that it usually has.
-    pub(super) fn say(&mut self, growth: f64) -> Option<f64> {
-        let spread = self.usual.mean().map(|mean| mean.max(SMALLEST));
-        #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
-        self.open.push_back((growth as f32, spread.map(|s| s as f32)));
-        spread
+    /// How far off the rule usually is, as growth; `None` before anything came out.
+    pub(super) fn spread(&self) -> Option<f64> {
+        self.usual.mean().map(|mean| mean.max(SMALLEST))
     }
 
-    /// The oldest window has closed with this growth; `None` where a part of it was not seen.
-    pub(super) fn close(&mut self, grown: Option<f64>) {
-        let Some((said, spread)) = self.open.pop_front() else { return };
-        let Some(grown) = grown else { return };
-        let residual = grown - f64::from(said);
-        self.usual.see(residual.abs(), DAY);
+    /// A window has closed: what came was so much above what was said, where the spread was `spread`; one window in so
+    /// many minutes is shown.
+    pub(super) fn learn(&mut self, residual: f64, spread: Option<f64>, every: i64) {
+        let stands = Stands::minutes(every);
+        self.usual.see(residual.abs(), DAY, stands);
         if let Some(spread) = spread {
-            self.conformal.learn(residual / f64::from(spread));
+            self.conformal.learn(residual / spread, stands);
         }
     }
 
     /// The ratio of the spread under which the residual stays with probability `q`.
     pub(super) fn ratio(&self, q: f64) -> Option<f64> {
         self.conformal.quantile(q)
-    }
-
-    /// Forgets the windows that have not closed: minutes are missing in them.
-    pub(super) fn interrupt(&mut self) {
-        self.open.clear();
     }
 }
 

@@ -5,6 +5,8 @@
 //! Random World" (2005), with exponential weights as in Barber et al., "Conformal prediction beyond exchangeability"
 //! (2023).
 
+use super::regression::Stands;
+
 /// Bins of a histogram, equal in `asinh` of the ratio: fine around zero, coarse far out.
 const BINS: usize = 128;
 /// [`BINS`] as a number.
@@ -38,56 +40,76 @@ impl Conformal {
         Self { slow: Histogram::new(SLOW), fast: None, horizon: f64::from(horizon.max(1)) }
     }
 
-    /// A residual came out, as a ratio to the spread that was predicted.
-    pub(super) fn learn(&mut self, ratio: f64) {
-        self.slow.add(ratio);
+    /// A residual came out, as a ratio to the spread that was predicted; it stands for so many.
+    pub(super) fn learn(&mut self, ratio: f64, stands: Stands) {
+        let place = (ratio.asinh() - LOWEST) / (HIGHEST - LOWEST) * BIN_COUNT;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+        let bin = (place as usize).min(BINS - 1);
+        self.slow.add(bin, stands);
         if let Some(fast) = &mut self.fast {
-            fast.add(ratio);
+            fast.add(bin, stands);
         }
     }
 
     /// The ratio under which a residual stays with probability `q`; `None` before the first one.
     pub(super) fn quantile(&self, q: f64) -> Option<f64> {
-        if self.slow.total <= 0.0 {
+        let seen = self.slow.seen();
+        if seen <= 0.0 {
             return None;
         }
-        let independent = self.slow.total / self.horizon;
+        let independent = seen / self.horizon;
         // As many samples as there are must say it (the usual (n+1)/n), and no more than they can say.
-        let wide = (q * (1.0 + 1.0 / (independent + 1.0))).min(1.0 - 0.5 / (self.slow.total + 1.0));
+        let wide = (q * (1.0 + 1.0 / (independent + 1.0))).min(1.0 - 0.5 / (seen + 1.0));
         let of_days = self.slow.quantile(wide);
         Some(self.fast.as_ref().map_or(of_days, |fast| {
             // Some hours hold too few windows to tell a rare one.
-            let recent = q.min(1.0 - 2.0 / (fast.total / self.horizon).max(2.0));
+            let recent = q.min(1.0 - 2.0 / (fast.seen() / self.horizon).max(2.0));
             of_days.max(fast.quantile(recent))
         }))
     }
 }
 
-/// A histogram that forgets.
+/// A histogram that forgets. The newest counts most, so that the older need not be touched: see `Regression`.
 #[derive(Debug, Clone)]
 struct Histogram {
     // Of 32 bits: ten thousand workloads keep several each.
     bins: Vec<f32>,
+    /// Sum of the bins.
     total: f64,
+    /// The weight of the next ratio.
+    gain: f64,
     memory: f64,
 }
 
+/// The weight at which the bins are brought back to the size of one: far from the end of their 24 bits.
+const RESCALE: f64 = 1e4;
+
 impl Histogram {
     fn new(memory: f64) -> Self {
-        Self { bins: vec![0.0; BINS], total: 0.0, memory: (-1.0 / memory).exp() }
+        Self { bins: vec![0.0; BINS], total: 0.0, gain: 1.0, memory: (-1.0 / memory).exp() }
     }
 
-    fn add(&mut self, ratio: f64) {
-        #[expect(clippy::cast_possible_truncation, reason = "between 0 and 1")]
-        let memory = self.memory as f32;
-        self.bins.iter_mut().for_each(|bin| *bin *= memory);
-        self.total = self.total * self.memory + 1.0;
-        let place = (ratio.asinh() - LOWEST) / (HIGHEST - LOWEST) * BIN_COUNT;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-        let bin = (place as usize).min(BINS - 1);
-        if let Some(bin) = self.bins.get_mut(bin) {
-            *bin += 1.0;
+    fn add(&mut self, bin: usize, stands: Stands) {
+        self.gain /= stands.left(self.memory);
+        if self.gain > RESCALE {
+            let by = 1.0 / self.gain;
+            #[expect(clippy::cast_possible_truncation, reason = "between 0 and 1")]
+            self.bins.iter_mut().for_each(|bin| *bin *= by as f32);
+            self.total *= by;
+            self.gain = 1.0;
         }
+        let weight = self.gain * stands.count();
+        self.total += weight;
+        if let Some(bin) = self.bins.get_mut(bin) {
+            #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough for a share")]
+            let weight = weight as f32;
+            *bin += weight;
+        }
+    }
+
+    /// How many ratios are remembered.
+    fn seen(&self) -> f64 {
+        self.total / self.gain
     }
 
     /// Linear inside a bin.
@@ -122,7 +144,7 @@ mod tests {
         let mut conformal = Conformal::new(1);
         for i in 0..10_000 {
             // Squares are far from normal, as residuals of a load are.
-            conformal.learn(even(i).powi(2) * 4.0);
+            conformal.learn(even(i).powi(2) * 4.0, Stands::ONE);
         }
         for q in [0.5, 0.9, 0.95, 0.99] {
             let ratio = conformal.quantile(q).unwrap();
@@ -135,7 +157,7 @@ mod tests {
     fn of_a_few_windows_a_rare_one_is_expected_to_be_worse_than_all_of_them() {
         let mut conformal = Conformal::new(30);
         for i in 0..60 {
-            conformal.learn(even(i));
+            conformal.learn(even(i), Stands::ONE);
         }
         // Sixty overlapping minutes are two windows.
         assert!(conformal.quantile(0.95).unwrap() > 0.98, "{:?}", conformal.quantile(0.95));
@@ -144,9 +166,9 @@ mod tests {
     #[test]
     fn when_the_forecast_goes_wrong_it_is_widened_within_hours() {
         let mut conformal = Conformal::new(5);
-        (0..10_000).for_each(|i| conformal.learn(even(i)));
+        (0..10_000).for_each(|i| conformal.learn(even(i), Stands::ONE));
         let before = conformal.quantile(0.95).unwrap();
-        (0..120).for_each(|i| conformal.learn(3.0 + even(i)));
+        (0..120).for_each(|i| conformal.learn(3.0 + even(i), Stands::ONE));
         let after = conformal.quantile(0.95).unwrap();
         assert!(before < 1.1 && after > 3.0, "{before} to {after}");
     }
@@ -156,7 +178,7 @@ mod tests {
         let mut conformal = Conformal::new(5);
         assert_eq!(conformal.quantile(0.95), None);
         for ratio in [f64::NEG_INFINITY, -1e300, 0.0, 1e300, f64::INFINITY] {
-            conformal.learn(ratio);
+            conformal.learn(ratio, Stands::ONE);
         }
         assert!(conformal.quantile(0.95).unwrap().is_finite());
     }

@@ -12,9 +12,11 @@ use std::collections::VecDeque;
 
 use super::{
     conformal::Conformal,
+    days::Aim,
     errors::Errors,
     features::{FEATURES, Minute, UNREST},
-    regression::Regression,
+    recent::Recent,
+    regression::{Regression, Stands},
 };
 
 /// What growth and spread forget: all but 1/e in a week, which holds each weekday once.
@@ -26,7 +28,11 @@ const OUTLIER: f64 = 2.0;
 /// A sample counts by how calm its time was, within these.
 const CALM: (f64, f64) = (0.1, 10.0);
 /// Minutes between two refits: a week's sums do not change faster.
-const REFIT: u32 = 30;
+const REFIT: i64 = 30;
+/// The same while the past is gone through in steps of some minutes: what is said of it is not used.
+const REFIT_OF_THE_PAST: i64 = 240;
+/// Windows that overlap by more than nine tenths say nearly the same: of longer ones fewer are learned from.
+const OVERLAP: i64 = 10;
 /// Features of the spread.
 const SPREAD: usize = 6 + UNREST;
 /// Added to errors before their logarithm is taken: half a percent.
@@ -40,10 +46,11 @@ const GROWTH: (f64, f64) = (-6.0, 1.5);
 /// The quantile is at most this much above the peak of two weeks and above the forecast itself.
 const ABOVE_PEAK: f64 = 1.25;
 
-/// The forecast of the highest load within a horizon.
+/// The forecast of the highest load within a horizon, or of the load at its end.
 #[derive(Debug, Clone)]
 pub(super) struct Direct {
-    horizon: usize,
+    horizon: i64,
+    aim: Aim,
     growth: Regression,
     size: Regression,
     log_size: Regression,
@@ -51,24 +58,47 @@ pub(super) struct Direct {
     conformal: Conformal,
     /// Forecasts whose windows have not closed, oldest first.
     open: VecDeque<Open>,
-    until_refit: u32,
+    /// The minute of the last of them.
+    opened: Option<i64>,
+    /// Moves the refits of one workload against those of others, so that not all fall on the same tick; minutes.
+    phase: i64,
+    /// Number of the last refit.
+    refit: Option<i64>,
 }
 
-/// A forecast whose window has not closed. Of 32 bits: ten thousand workloads keep dozens each.
+/// A forecast whose window has not closed. Of 32 bits: ten thousand workloads keep some each.
 #[derive(Debug, Clone)]
 struct Open {
     minute: i64,
+    stands: Stands,
     features: [f32; FEATURES],
     level: f64,
     growth: f32,
-    spread: Option<Spread>,
+    spread: Option<Spread<f32>>,
 }
 
 /// A predicted spread and what it was predicted from.
 #[derive(Debug, Clone, Copy)]
-struct Spread {
-    size: f32,
-    features: [f32; SPREAD],
+struct Spread<F> {
+    size: F,
+    features: [F; SPREAD],
+    /// The same as logarithms beside `base`, that of the first, with a constant in its place.
+    logarithms: [F; SPREAD],
+    base: F,
+}
+
+impl Spread<f64> {
+    #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
+    fn narrow(self) -> Spread<f32> {
+        let Self { size, features, logarithms, base } = self;
+        let narrow = |x: f64| x as f32;
+        Spread {
+            size: narrow(size),
+            features: features.map(narrow),
+            logarithms: logarithms.map(narrow),
+            base: narrow(base),
+        }
+    }
 }
 
 /// The features of a spread as logarithms beside that of the first, the error of a week, and that logarithm.
@@ -104,58 +134,93 @@ impl Said {
 
 impl Direct {
     /// A forecast of windows of so many minutes that has learned nothing.
-    pub(super) fn new(horizon: u32) -> Self {
+    pub(super) fn new(horizon: u32, aim: Aim, phase: u32) -> Self {
         Self {
-            horizon: usize::try_from(horizon).unwrap_or(usize::MAX),
+            horizon: i64::from(horizon.max(1)),
+            aim,
             growth: Regression::new(FEATURES, MEMORY, RIDGE, true),
             size: Regression::new(SPREAD, MEMORY, RIDGE, false),
             log_size: Regression::new(SPREAD, MEMORY, RIDGE, true),
             errors: Errors::default(),
             conformal: Conformal::new(horizon),
             open: VecDeque::new(),
-            until_refit: 0,
+            opened: None,
+            phase: i64::from(phase),
+            refit: None,
         }
     }
 
-    /// A minute came in. `came` is what of the window that it closes was forecast: its highest level, or the last.
-    /// Learns from it, and forecasts the next window.
-    pub(super) fn step(&mut self, minute: &Minute, came: f64, features: &[f64; FEATURES]) -> Said {
-        if self.open.len() >= self.horizon
-            && let Some(open) = self.open.pop_front()
-        {
+    /// A minute came in, the newest of `recent`, `passed` minutes after the one before: learns from the windows that it
+    /// closes, and forecasts the next one.
+    pub(super) fn step(
+        &mut self,
+        minute: &Minute,
+        recent: &Recent,
+        features: &[f64; FEATURES],
+        passed: i64,
+    ) -> Said {
+        while let Some(open) = self.open.pop_front_if(|open| open.minute + self.horizon <= minute.number) {
+            let ago = usize::try_from(minute.number - open.minute - self.horizon).unwrap_or_default();
+            let came = match self.aim {
+                Aim::Highest => recent.highest(usize::try_from(self.horizon).unwrap_or(usize::MAX), ago),
+                Aim::End => recent.back(ago),
+            };
             self.learn(&open, came - open.level);
         }
-        if self.until_refit == 0 {
-            self.growth.refit();
-            self.size.refit();
-            self.log_size.refit();
-            self.until_refit = REFIT;
-        }
-        self.until_refit -= 1;
+        self.refit(minute.number, passed);
         let most = (minute.peak + GROWTH.1.ln() - minute.level).max(0.0);
         let growth = self.growth.predict(features).max(GROWTH.0).min(most);
         let spread = self.spread(minute, growth);
+        self.open(minute, features, growth, spread);
+        Said {
+            level: minute.level,
+            growth,
+            spread: spread.map(|spread| spread.size),
+            ceiling: minute.peak.max(minute.level + growth) + ABOVE_PEAK.ln(),
+        }
+    }
+
+    fn refit(&mut self, minute: i64, passed: i64) {
+        let every = if passed > 1 { REFIT_OF_THE_PAST } else { REFIT };
+        let number = (minute + self.phase).div_euclid(every);
+        if self.refit != Some(number) {
+            self.refit = Some(number);
+            self.growth.refit();
+            self.size.refit();
+            self.log_size.refit();
+        }
+    }
+
+    /// Keeps what was said until the window has closed.
+    fn open(
+        &mut self,
+        minute: &Minute,
+        features: &[f64; FEATURES],
+        growth: f64,
+        spread: Option<Spread<f64>>,
+    ) {
+        let every = (self.horizon / OVERLAP).max(1);
+        let since = self.opened.map_or(every, |opened| minute.number - opened);
+        if since < every {
+            return;
+        }
+        self.opened = Some(minute.number);
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
         let narrow = |x: f64| x as f32;
         self.open.push_back(Open {
             minute: minute.number,
+            stands: Stands::minutes(since),
             features: features.map(narrow),
             level: minute.level,
             growth: narrow(growth),
-            spread: spread
-                .map(|(size, features)| Spread { size: narrow(size), features: features.map(narrow) }),
+            spread: spread.map(Spread::narrow),
         });
-        Said {
-            level: minute.level,
-            growth,
-            spread: spread.map(|(size, _)| size),
-            ceiling: minute.peak.max(minute.level + growth) + ABOVE_PEAK.ln(),
-        }
     }
 
     /// Forgets the windows that have not closed: minutes are missing in them.
     pub(super) fn interrupt(&mut self) {
         self.open.clear();
+        self.opened = None;
     }
 
     /// The level that the window stays at or under with probability `q`; `None` before anything came out.
@@ -167,26 +232,25 @@ impl Direct {
     fn learn(&mut self, open: &Open, grown: f64) {
         let residual = grown - f64::from(open.growth);
         let error = residual.abs();
-        self.errors.learn(open.minute, error);
+        self.errors.learn(open.minute, error, open.stands);
         let mut weight = 1.0;
         if let Some(spread) = open.spread {
             let size = f64::from(spread.size);
-            self.conformal.learn(residual / size);
+            self.conformal.learn(residual / size, open.stands);
             if self.size.knows() {
                 let usual = self.errors.means().map_or(size, |means| means.week);
                 let calm = (usual / size).clamp(CALM.0, CALM.1);
                 weight = (OUTLIER * size / error.max(1e-9)).min(1.0) * calm;
             }
-            let features = spread.features.map(f64::from);
-            let (log_features, base) = as_logarithms(&features);
-            self.size.learn(&features, error, 1.0);
-            self.log_size.learn(&log_features, (error + SOFT).ln() - base, 1.0);
+            let log_error = (error + SOFT).ln() - f64::from(spread.base);
+            self.size.learn(&spread.features.map(f64::from), error, 1.0, open.stands);
+            self.log_size.learn(&spread.logarithms.map(f64::from), log_error, 1.0, open.stands);
         }
-        self.growth.learn(&open.features.map(f64::from), grown, weight);
+        self.growth.learn(&open.features.map(f64::from), grown, weight, open.stands);
     }
 
     /// How far off the forecast of this minute will be, from how far off it was and how unsteady the load is.
-    fn spread(&self, minute: &Minute, growth: f64) -> Option<(f64, [f64; SPREAD])> {
+    fn spread(&self, minute: &Minute, growth: f64) -> Option<Spread<f64>> {
         let means = self.errors.means()?;
         let at_this_time = self.errors.at_this_time(minute.number).unwrap_or(means.day);
         let [short, long, range, below] = minute.unrest;
@@ -202,14 +266,14 @@ impl Direct {
             range,
             below,
         ];
+        let (logarithms, base) = as_logarithms(&features);
         let mut size = means.day;
         if self.size.knows() {
             let plain = self.size.predict(&features).max(LEAST * means.day.min(means.week)).max(SMALLEST);
-            let (log_features, base) = as_logarithms(&features);
-            let of_log = (self.log_size.predict(&log_features).clamp(-4.0, 4.0) + base).exp();
+            let of_log = (self.log_size.predict(&logarithms).clamp(-4.0, 4.0) + base).exp();
             // One errs where errors are large, the other where they are small: their geometric mean does neither.
             size = (plain * of_log).sqrt();
         }
-        Some((size.max(SMALLEST), features))
+        Some(Spread { size: size.max(SMALLEST), features, logarithms, base })
     }
 }

@@ -1,5 +1,7 @@
 //! How wrong a forecast was: means over several memories, and by the time of the day.
 
+use super::regression::Stands;
+
 /// Memories, in minutes: a quarter of an hour, an hour and a half, a day, a week.
 const MEMORIES: [f64; 4] = [15.0, 90.0, 1_440.0, 10_080.0];
 /// Half hours of a day.
@@ -24,12 +26,13 @@ pub(super) struct Decayed {
 }
 
 impl Decayed {
-    /// Sees a value, with all that was before forgotten a little.
-    pub(super) fn see(&mut self, value: f64, memory: f64) {
+    /// Sees a value that stands for so many, with all that was before forgotten a little.
+    pub(super) fn see(&mut self, value: f64, memory: f64, stands: Stands) {
+        let keep = (-stands.count() / memory).exp();
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough for a mean")]
-        let (keep, value) = ((-1.0 / memory).exp() as f32, value as f32);
-        self.sum = self.sum * keep + value;
-        self.count = self.count * keep + 1.0;
+        let narrow = |x: f64| x as f32;
+        self.sum = self.sum * narrow(keep) + narrow(value * stands.count());
+        self.count = self.count * narrow(keep) + narrow(stands.count());
     }
 
     /// The mean; `None` before the first value.
@@ -58,13 +61,13 @@ impl Default for Errors {
 }
 
 impl Errors {
-    /// The forecast that was made at a minute was wrong by so much.
-    pub(super) fn learn(&mut self, minute: i64, error: f64) {
+    /// The forecast that was made at a minute was wrong by so much, and stands for so many.
+    pub(super) fn learn(&mut self, minute: i64, error: f64, stands: Stands) {
         for (mean, memory) in self.means.iter_mut().zip(MEMORIES) {
-            mean.see(error, memory);
+            mean.see(error, memory, stands);
         }
         if let Some(slot) = self.by_time.get_mut(slot(minute, 0)) {
-            slot.see(error, SLOT_MEMORY);
+            slot.see(error, SLOT_MEMORY, stands);
         }
     }
 
@@ -98,7 +101,7 @@ mod tests {
         assert!(errors.means().is_none() && errors.at_this_time(0).is_none());
         for minute in 0..3 * 1_440 {
             let night = minute % 1_440 < 360;
-            errors.learn(minute, if night { 1.0 } else { 0.1 });
+            errors.learn(minute, if night { 1.0 } else { 0.1 }, Stands::ONE);
         }
         assert!((errors.at_this_time(180).unwrap() - 1.0).abs() < 1e-3);
         assert!((errors.at_this_time(720).unwrap() - 0.1).abs() < 1e-3);

@@ -32,6 +32,15 @@ impl History {
         }
     }
 
+    /// The loads with their times, oldest first: each in the middle of its slot.
+    pub fn loads(&self) -> impl Iterator<Item = (Timestamp, f64)> + '_ {
+        let slot = self.fives.slot();
+        let middle = self.fives.start().saturating_add(slot / 2);
+        let times = (0..).map(move |n: i64| middle.saturating_add(n.saturating_mul(slot)));
+        let known = times.zip(self.fives.values());
+        known.filter_map(|(second, load)| Some((Timestamp::from_second(second).ok()?, load?)))
+    }
+
     /// The maxima by five minutes, of two weeks at most.
     #[must_use]
     pub const fn fives(&self) -> &Ring {

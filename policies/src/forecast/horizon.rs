@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use super::{
-    backtest::{Rolling, SHORT, WINDOW, pinball},
+    backtest::{Rolling, pinball},
     candidate::{Calibrated, Candidate, Trend, median, simple},
-    direct::Direct,
-    features::{Aim, Courses, Minute, Recent, features},
-    history::Ring,
+    days::{Aim, Courses, Days},
+    direct::{Direct, Said},
+    features::{Minute, features},
+    level::Level,
+    recent::Recent,
     trust::Evidence,
 };
 
@@ -16,6 +18,14 @@ const BETTER: f64 = 0.95;
 /// A loss under this share of the load cannot be better than the last value's by any share that means something.
 const PERFECT: f64 = 0.002;
 const CANDIDATES: usize = Candidate::ALL.len();
+/// All but the regression, in the order of [`Candidate::ALL`].
+const OTHERS: usize = CANDIDATES - 1;
+/// What is kept of each window: the loss of each candidate and of the last value, whether the used quantile was passed,
+/// and the load.
+const SCORES: usize = CANDIDATES + 3;
+
+/// Minutes from one window that is scored to the next: windows of five minutes that overlap by more say nearly the same.
+const SCORED_EVERY: i64 = 3;
 
 /// The forecast of windows of one length.
 #[derive(Debug, Clone)]
@@ -23,45 +33,67 @@ pub(super) struct Horizon {
     minutes: u32,
     q: f64,
     direct: Direct,
-    /// All candidates but the regression, in the order of [`Candidate::ALL`].
-    others: [Calibrated; CANDIDATES - 1],
+    others: [Calibrated; OTHERS],
     /// What was said of the windows that have not closed, oldest first.
     open: VecDeque<Open>,
-    /// The loss of each candidate, of the last value, whether the used quantile was passed, and the load.
-    scores: Rolling<{ CANDIDATES + 3 }>,
+    scores: Rolling<SCORES>,
     chosen: Candidate,
+    latest: Option<Latest>,
+}
+
+/// What was said last: of the window that begins now.
+#[derive(Debug, Clone)]
+struct Latest {
+    scale: Level,
+    ridge: Said,
+    /// What the others say; not asked for where they are neither chosen nor scored.
+    others: Option<[Word; OTHERS]>,
 }
 
 #[derive(Debug, Clone)]
 struct Open {
+    minute: i64,
+    level: f64,
+    /// The load when it was said.
+    load: f32,
+    /// Growth and spread that the others expected.
+    said: [(f32, Option<f32>); OTHERS],
     /// The quantile of each candidate, as a load.
     quantiles: [Option<f32>; CANDIDATES],
     used: Option<f32>,
-    load: f32,
-    level: f64,
 }
 
-/// What is said of the window that begins now, as loads.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Outlook {
-    /// The load that the window stays at or under with the wanted probability; `None` while nothing came out.
-    pub(super) quantile: Option<f64>,
-    /// Whose it is.
-    pub(super) candidate: Candidate,
+/// What one candidate says: the growth, its usual error, and the quantile as a level.
+#[derive(Debug, Clone, Copy, Default)]
+struct Word {
+    growth: f64,
+    spread: Option<f64>,
+    quantile: Option<f64>,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
+fn narrow(load: f64) -> f32 {
+    load as f32
 }
 
 impl Horizon {
-    /// Windows of so many minutes, at a quantile.
-    pub(super) fn new(minutes: u32, q: f64) -> Self {
+    /// Windows of so many minutes, at a quantile; `phase` as of [`Direct::new`].
+    pub(super) fn new(minutes: u32, q: f64, phase: u32) -> Self {
         Self {
             minutes,
             q,
-            direct: Direct::new(minutes),
+            direct: Direct::new(minutes, Aim::Highest, phase),
             others: std::array::from_fn(|_| Calibrated::new(minutes)),
             open: VecDeque::new(),
             scores: Rolling::default(),
             chosen: Candidate::Ridge,
+            latest: None,
         }
+    }
+
+    /// The same windows at another quantile: what was learned stays, how well it did has to be shown anew.
+    pub(super) fn at(&self, q: f64) -> Self {
+        Self { q, open: VecDeque::new(), scores: Rolling::default(), ..self.clone() }
     }
 
     /// Length of its windows, minutes.
@@ -69,78 +101,124 @@ impl Horizon {
         self.minutes
     }
 
-    /// A minute came in: scores the window that it closes, and forecasts the one that it opens.
-    pub(super) fn step(&mut self, minute: &Minute, recent: &Recent, trend: Trend, fives: &Ring) -> Outlook {
-        let length = usize::try_from(self.minutes).unwrap_or(usize::MAX);
-        let highest = recent.last(length).fold(f64::NEG_INFINITY, f64::max);
-        if self.open.len() >= length {
-            self.close(minute, highest);
-        }
-        let courses = Courses::look_up(minute, self.minutes, Aim::Highest, fives);
-        let said = self.direct.step(minute, highest, &features(minute, &courses));
-        let simple = simple(minute, &courses, trend, self.minutes);
-        let mut all: Vec<f64> =
-            std::iter::once(said.growth).chain(simple.map(|(_, growth)| growth)).collect();
-        let middle = median(&mut all);
-        let growths = simple.into_iter().map(|(_, growth)| growth).chain([middle]);
-        let mut levels: [(f64, Option<f64>); CANDIDATES] = [(0.0, None); CANDIDATES];
-        let regression = (said.level + said.growth, self.direct.quantile(&said, self.q));
-        let others = self.others.iter_mut().zip(growths).map(|(rule, growth)| {
-            let expected = minute.level + growth;
-            let quantile = rule.say(growth).zip(rule.ratio(self.q));
-            (expected, quantile.map(|(spread, ratio)| said.under_ceiling(expected + spread * ratio)))
-        });
-        for (place, level) in levels.iter_mut().zip(std::iter::once(regression).chain(others)) {
-            *place = level;
-        }
-        self.choose(minute.number);
-        let loads = levels.map(|(expected, quantile)| {
-            (minute.scale.load(expected), quantile.map(|level| minute.scale.load(level)))
-        });
-        let at = Candidate::ALL.iter().position(|candidate| *candidate == self.chosen).unwrap_or(0);
-        let (_, quantile) = loads.get(at).copied().unwrap_or_default();
-        #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
-        let narrow = |load: f64| load as f32;
-        self.open.push_back(Open {
-            quantiles: loads.map(|(_, quantile)| quantile.map(narrow)),
-            used: quantile.map(narrow),
-            load: narrow(minute.scale.load(minute.level)),
-            level: minute.level,
-        });
-        Outlook { quantile, candidate: self.chosen }
+    /// The probability that the load stays at or under what it says.
+    pub(super) const fn q(&self) -> f64 {
+        self.q
     }
 
-    fn close(&mut self, minute: &Minute, highest: f64) {
-        let Some(open) = self.open.pop_front() else { return };
-        for rule in &mut self.others {
-            rule.close(Some(highest - open.level));
+    /// Whether it is of windows of so many minutes at this quantile.
+    pub(super) fn is_for(&self, minutes: u32, q: f64) -> bool {
+        self.minutes == minutes && (self.q - q).abs() < f64::EPSILON
+    }
+
+    /// Windows of the last two days that were scored.
+    pub(super) fn scored(&self) -> f64 {
+        self.scores.samples()
+    }
+
+    /// A minute came in, `passed` minutes after the one before: scores the window that it closes, and forecasts the one
+    /// that it opens. Over missing minutes nothing is scored, and only the regression learns.
+    pub(super) fn step(&mut self, minute: &Minute, recent: &Recent, trend: Trend, days: &Days, passed: i64) {
+        let courses = days.courses(minute, self.minutes, Aim::Highest);
+        self.close(minute, recent);
+        let said = self.direct.step(minute, recent, &features(minute, &courses), passed);
+        let scored = passed == 1 && minute.number.rem_euclid(SCORED_EVERY) == 0;
+        let asked = scored || self.chosen != Candidate::Ridge;
+        let others = asked.then(|| self.others(minute, &courses, trend, &said));
+        self.latest = Some(Latest { scale: minute.scale, ridge: said, others });
+        if scored {
+            self.open(minute, others.unwrap_or_default());
         }
-        let actual = minute.scale.load(highest);
+    }
+
+    /// Keeps what is said until the window has closed.
+    fn open(&mut self, minute: &Minute, others: [Word; OTHERS]) {
+        let mut quantiles = [None; CANDIDATES];
+        for (place, candidate) in quantiles.iter_mut().zip(Candidate::ALL) {
+            *place = self.quantile(candidate).map(narrow);
+        }
+        self.open.push_back(Open {
+            minute: minute.number,
+            level: minute.level,
+            load: narrow(minute.scale.load(minute.level)),
+            said: others.map(|word| (narrow(word.growth), word.spread.map(narrow))),
+            quantiles,
+            used: self.quantile(self.chosen).map(narrow),
+        });
+    }
+
+    /// The load that the window which begins now stays at or under with the wanted probability, and who says so; `None`
+    /// while nothing came out.
+    pub(super) fn outlook(&self) -> Option<(f64, Candidate)> {
+        Some((self.quantile(self.chosen)?, self.chosen))
+    }
+
+    fn quantile(&self, candidate: Candidate) -> Option<f64> {
+        let Latest { scale, ridge, others } = self.latest.as_ref()?;
+        let level = match Candidate::ALL.iter().position(|c| *c == candidate)? {
+            0 => self.direct.quantile(ridge, self.q)?,
+            other => others.as_ref()?.get(other - 1)?.quantile?,
+        };
+        Some(scale.load(level))
+    }
+
+    fn others(&self, minute: &Minute, courses: &Courses, trend: Trend, said: &Said) -> [Word; OTHERS] {
+        let simple = simple(minute, courses, trend, self.minutes);
+        let mut all = [said.growth; OTHERS];
+        for (place, (_, growth)) in all.iter_mut().skip(1).zip(simple) {
+            *place = growth;
+        }
+        let growths = simple.into_iter().map(|(_, growth)| growth).chain([median(&mut all)]);
+        let mut words = [Word::default(); OTHERS];
+        for ((word, rule), growth) in words.iter_mut().zip(&self.others).zip(growths) {
+            let spread = rule.spread();
+            let quantile = spread
+                .zip(rule.ratio(self.q))
+                .map(|(spread, ratio)| said.under_ceiling(minute.level + growth + spread * ratio));
+            *word = Word { growth, spread, quantile };
+        }
+        words
+    }
+
+    /// Scores the windows that are over. One that ended while minutes were missing tells nothing.
+    fn close(&mut self, minute: &Minute, recent: &Recent) {
+        let end = minute.number - i64::from(self.minutes);
+        let length = usize::try_from(self.minutes).unwrap_or(usize::MAX);
+        while let Some(open) = self.open.pop_front_if(|open| open.minute <= end) {
+            if open.minute == end {
+                let highest = recent.highest(length, 0);
+                for (rule, (growth, spread)) in self.others.iter_mut().zip(open.said) {
+                    let residual = highest - open.level - f64::from(growth);
+                    rule.learn(residual, spread.map(f64::from), SCORED_EVERY);
+                }
+                self.score(&open, minute.number, minute.scale.load(highest));
+                self.choose();
+            }
+        }
+    }
+
+    fn score(&mut self, open: &Open, minute: i64, actual: f64) {
         let Some(used) = open.used else { return };
         let loss = |quantile: f32| pinball(actual, f64::from(quantile), self.q);
-        let mut scores = [0.0; CANDIDATES + 3];
         let losses = open.quantiles.map(|quantile| quantile.map_or(f64::MAX, loss));
         let missed = if actual > f64::from(used) * (1.0 + 1e-6) { 1.0 } else { 0.0 };
-        for (score, value) in
-            scores.iter_mut().zip(losses.into_iter().chain([loss(open.load), missed, actual]))
-        {
-            *score = value;
-        }
-        self.scores.see(minute.number, scores);
+        let mut scores = [0.0; SCORES];
+        let values = losses.into_iter().chain([loss(open.load), missed, actual]);
+        scores.iter_mut().zip(values).for_each(|(score, value)| *score = value);
+        self.scores.see(minute, scores);
     }
 
-    fn choose(&mut self, minute: i64) {
-        let Some(means) = self.scores.means(minute, WINDOW) else { return };
+    fn choose(&mut self) {
+        let Some([means, _]) = self.scores.means() else { return };
         let [ridge, ..] = means;
         let rest = Candidate::ALL.into_iter().zip(means).skip(1);
         let best = rest.min_by(|a, b| a.1.total_cmp(&b.1));
         self.chosen = best.filter(|(_, loss)| *loss < BETTER * ridge).map_or(Candidate::Ridge, |(c, _)| c);
     }
 
-    /// What trust in it is judged by; `None` before anything came out.
-    pub(super) fn evidence(&self, minute: i64, history: i64) -> Option<Evidence> {
-        let means = self.scores.means(minute, WINDOW)?;
-        let recent = self.scores.means(minute, SHORT)?;
+    /// What trust in it is judged by, of so many minutes of history; `None` before anything came out.
+    pub(super) fn evidence(&self, history: i64) -> Option<Evidence> {
+        let [means, recent] = self.scores.means()?;
         let at = Candidate::ALL.iter().position(|candidate| *candidate == self.chosen)?;
         let (loss, reactive) = (means.get(at)?, means.get(CANDIDATES)?);
         Some(Evidence {
@@ -154,7 +232,7 @@ impl Horizon {
     /// Forgets the windows that have not closed: minutes are missing in them.
     pub(super) fn interrupt(&mut self) {
         self.open.clear();
+        self.latest = None;
         self.direct.interrupt();
-        self.others.iter_mut().for_each(Calibrated::interrupt);
     }
 }

@@ -23,6 +23,11 @@ impl Level {
         (load.max(self.floor) + self.floor + NOTHING).ln()
     }
 
+    /// Whether another scale differs from this one by less than a share of the floor.
+    pub(super) fn is_near(self, other: Self, share: f64) -> bool {
+        (self.floor - other.floor).abs() <= share * self.floor
+    }
+
     /// The load of a level; never below zero.
     pub(super) fn load(self, level: f64) -> f64 {
         (level.exp() - self.floor).max(0.0)

@@ -12,6 +12,7 @@
 mod backtest;
 mod candidate;
 mod conformal;
+mod days;
 mod direct;
 mod errors;
 mod features;
@@ -19,6 +20,7 @@ pub mod history;
 mod horizon;
 mod level;
 mod point;
+mod recent;
 mod regression;
 mod ripple;
 pub mod trust;
@@ -31,12 +33,14 @@ use crate::now::Now;
 pub use self::{backtest::pinball, candidate::Candidate};
 use self::{
     candidate::Trend,
-    direct::Direct,
-    features::{Aim, Courses, Recent, features},
+    days::{Aim, Days},
+    direct::{Direct, Said},
+    features::features,
     history::History,
     horizon::Horizon,
-    level::Peak,
+    level::{Level, Peak},
     point::Point,
+    recent::Recent,
     ripple::Ripple,
     trust::{Evidence, Ladder, Standing, Trust},
 };
@@ -50,18 +54,27 @@ const BELIEVED: f64 = 1e12;
 /// an hour cost more in churn than in time.
 const HOLD: u32 = 30;
 
+/// Minutes of two days, of which a few are always missing.
+const TWO_DAYS_OR_SO: f64 = 0.95 * 2.0 * 1_440.0;
+/// The longest window, minutes: what takes longer to start than this is not helped by a forecast of load.
+pub const LONGEST: u32 = 60;
+
 /// The forecast of one workload's load.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
     history: History,
     recent: Recent,
+    days: Days,
     peak: Peak,
     trend: Trend,
     soon: Horizon,
+    /// Another horizon or quantile that was asked for, until it has shown what it can do.
+    next: Option<Box<Horizon>>,
     hold: Direct,
     /// Forecasts for people, where they are asked for.
     points: Vec<(Point, f64)>,
     q: f64,
+    phase: u32,
     /// The minute that is not over, and its highest load so far.
     current: Option<(i64, f64)>,
     /// The last minute that was learned from, and its load.
@@ -70,7 +83,8 @@ pub struct Forecaster {
     first: Option<i64>,
     ladder: Ladder,
     ripple: Ripple,
-    forecast: Option<Forecast>,
+    /// What was said last of the next half hour.
+    held: Option<(Said, Level)>,
 }
 
 /// What is expected of the load.
@@ -86,6 +100,8 @@ pub struct Forecast {
     pub candidate: Candidate,
     /// What it may do.
     pub trust: Trust,
+    /// Where that stands, and what keeps it from more.
+    pub standing: Standing,
     /// Why.
     pub evidence: Option<Evidence>,
     /// The probability.
@@ -94,34 +110,60 @@ pub struct Forecast {
     pub horizon: u32,
 }
 
-impl Forecast {
-    /// Where it stands, and what keeps it from more.
-    #[must_use]
-    pub fn standing(&self) -> Standing {
-        let Self { trust, evidence, quantile, horizon, .. } = self;
-        evidence.as_ref().map_or(Standing::ShortHistory, |e| Standing::of(*trust, e, *quantile, *horizon))
-    }
-}
-
 impl Forecaster {
-    /// A forecaster that has seen nothing: of windows of `horizon` minutes, at quantile `q`.
+    /// A forecaster that has seen nothing: of windows of `horizon` minutes (1 to [`LONGEST`]), at quantile `q`. `phase`
+    /// is any number that differs from workload to workload: the costly steps of thousands then fall on many ticks.
     #[must_use]
-    pub fn new(horizon: u32, q: f64) -> Self {
+    pub fn new(horizon: u32, q: f64, phase: u32) -> Self {
+        let horizon = horizon.clamp(1, LONGEST);
         Self {
             history: History::default(),
             recent: Recent::default(),
+            days: Days::new(horizon.max(HOLD)),
             peak: Peak::default(),
             trend: Trend::default(),
-            soon: Horizon::new(horizon, q),
-            hold: Direct::new(HOLD),
+            soon: Horizon::new(horizon, q, phase),
+            next: None,
+            hold: Direct::new(HOLD, Aim::Highest, phase),
             points: Vec::new(),
             q,
+            phase,
             current: None,
             last: None,
             first: None,
             ladder: Ladder::default(),
             ripple: Ripple::default(),
-            forecast: None,
+            held: None,
+        }
+    }
+
+    /// A forecaster that has learned what a history tells.
+    #[must_use]
+    pub fn of_history(history: &History, horizon: u32, q: f64, phase: u32) -> Self {
+        let mut forecaster = Self::new(horizon, q, phase);
+        for (at, load) in history.loads() {
+            forecaster.remember(at, load);
+        }
+        forecaster
+    }
+
+    /// Asks for windows of `horizon` minutes (1 to [`LONGEST`]) at quantile `q` from now on.
+    ///
+    /// What is new has to show first what it can do: until it was scored for two days, or for as long as the one that
+    /// it follows, trust is judged by that one. A new quantile of the same windows is used at once.
+    pub fn aim(&mut self, horizon: u32, q: f64) {
+        let horizon = horizon.clamp(1, LONGEST);
+        self.q = q;
+        if self.soon.is_for(horizon, q) {
+            self.next = None;
+        } else if !self.next.as_ref().is_some_and(|next| next.is_for(horizon, q)) {
+            let next = if horizon == self.soon.minutes() {
+                self.soon.at(q)
+            } else {
+                Self::of_history(&self.history, horizon, q, self.phase).soon.at(q)
+            };
+            self.days = Days::new(horizon.max(self.soon.minutes()).max(HOLD));
+            self.next = Some(Box::new(next));
         }
     }
 
@@ -129,6 +171,7 @@ impl Forecaster {
     #[must_use]
     pub fn with_points(mut self, minutes: impl IntoIterator<Item = u32>) -> Self {
         self.points = minutes.into_iter().map(|minutes| (Point::new(minutes), 0.0)).collect();
+        self.days = Days::new(LONGEST);
         self
     }
 
@@ -168,20 +211,29 @@ impl Forecaster {
     /// What is expected now; `None` before the first minute, and while too long nothing was seen.
     #[must_use]
     pub fn forecast(&self, now: Timestamp) -> Option<Forecast> {
-        let minute = now.as_second().div_euclid(MINUTE);
-        let fresh = self.last.is_some_and(|(last, _)| minute - last <= BRIDGED);
+        let (last, _) = self.last?;
+        if now.as_second().div_euclid(MINUTE) - last > BRIDGED {
+            return None;
+        }
+        // Another quantile of the same windows is used at once.
+        let same = self.next.as_deref().filter(|next| next.minutes() == self.soon.minutes());
+        let (soon, candidate) = same.unwrap_or(&self.soon).outlook()?;
+        let (held, scale) = self.held.as_ref()?;
+        let hold = self.hold.quantile(held, self.q).map_or(soon, |level| scale.load(level)).max(soon);
+        let (q, horizon) = (self.soon.q(), self.soon.minutes());
+        let (trust, evidence) = (self.ladder.trust(), self.evidence(last));
         let ripple = self.ripple.height();
-        self.forecast.filter(|_| fresh).map(|forecast| Forecast {
-            soon: forecast.soon + ripple,
-            hold: forecast.hold + ripple,
-            ..forecast
+        Some(Forecast {
+            soon: soon + ripple,
+            hold: hold + ripple,
+            expected: scale.load(held.level + held.growth),
+            candidate,
+            trust,
+            standing: evidence.map_or(Standing::ShortHistory, |e| Standing::of(trust, &e, q, horizon)),
+            evidence,
+            quantile: self.q,
+            horizon,
         })
-    }
-
-    /// Whether it is one of windows of so many minutes at this quantile.
-    #[must_use]
-    pub fn is_for(&self, horizon: u32, q: f64) -> bool {
-        self.soon.minutes() == horizon && (self.q - q).abs() < f64::EPSILON
     }
 
     /// What was seen so far.
@@ -192,55 +244,83 @@ impl Forecaster {
 
     /// A minute is over.
     fn minute(&mut self, number: i64, load: f64) {
+        let mut passed = 1;
         match self.last {
             Some((last, before)) if number - last <= BRIDGED => {
-                #[expect(clippy::cast_precision_loss, reason = "minutes of a short gap")]
-                let share = |minute: i64| (minute - last) as f64 / (number - last) as f64;
-                for missing in last + 1..number {
-                    self.step(missing, before + (load - before) * share(missing));
-                }
+                passed = number - last;
+                self.bridge((last, before), (number, load));
             }
-            Some(_) => {
-                self.soon.interrupt();
-                self.hold.interrupt();
-                self.recent.interrupt();
-                self.points.iter_mut().for_each(|(point, _)| point.interrupt());
-            }
+            Some(_) => self.interrupt(),
             None => self.first = Some(number),
         }
-        self.step(number, load);
+        self.step(number, load, passed);
     }
 
-    fn step(&mut self, number: i64, load: f64) {
-        self.last = Some((number, load));
+    /// Draws a straight line over missing minutes. They are compared with, and not learned from.
+    fn bridge(&mut self, (last, before): (i64, f64), (number, load): (i64, f64)) {
+        let length = self.history.fives().slot();
+        let slot = |minute: i64| (minute * MINUTE).div_euclid(length);
+        let between = slot(last) + 1..slot(number);
+        for missing in last + 1..number {
+            #[expect(clippy::cast_precision_loss, reason = "minutes of a short gap")]
+            let share = (missing - last) as f64 / (number - last) as f64;
+            let level = before + (load - before) * share;
+            if between.contains(&slot(missing)) {
+                self.record(missing, level);
+            }
+            self.recent.see(level, &self.peak);
+            self.trend.see(self.peak.level().of(level));
+        }
+    }
+
+    /// Too many minutes are missing: nothing is compared over them.
+    fn interrupt(&mut self) {
+        self.soon.interrupt();
+        self.next.iter_mut().for_each(|next| next.interrupt());
+        self.hold.interrupt();
+        self.recent.interrupt();
+        self.points.iter_mut().for_each(|(point, _)| point.interrupt());
+    }
+
+    fn record(&mut self, number: i64, load: f64) {
         if let Ok(at) = Timestamp::from_second(number.saturating_mul(MINUTE)) {
             self.history.record(at, load);
         }
+    }
+
+    fn step(&mut self, number: i64, load: f64, passed: i64) {
+        self.last = Some((number, load));
+        self.record(number, load);
         self.peak.see(number.saturating_mul(MINUTE), load);
-        let minute = self.recent.see(number, load, &self.peak);
+        self.recent.see(load, &self.peak);
+        let minute = self.recent.look(number, load, &self.peak);
         self.trend.see(minute.level);
-        let fives = self.history.fives();
-        let soon = self.soon.step(&minute, &self.recent, self.trend, fives);
-        let half_hour = self.recent.highest(usize::try_from(HOLD).unwrap_or(usize::MAX));
-        let courses = Courses::look_up(&minute, HOLD, Aim::Highest, fives);
-        let hold = self.hold.step(&minute, half_hour, &features(&minute, &courses));
-        let hold_quantile = self.hold.quantile(&hold, self.q).map(|level| minute.scale.load(level));
-        for (point, expected) in &mut self.points {
-            *expected = point.step(&minute, fives);
+        let Self { recent, days, history, .. } = self;
+        days.look(&minute, history.fives());
+        self.soon.step(&minute, recent, self.trend, days, passed);
+        if let Some(next) = &mut self.next {
+            next.step(&minute, recent, self.trend, days, passed);
         }
-        let history = self.first.map_or(0, |first| number - first);
-        let evidence = self.soon.evidence(number, history);
-        self.ladder.judge(number, evidence, self.q, self.soon.minutes());
-        self.forecast = soon.quantile.map(|quantile| Forecast {
-            soon: quantile,
-            hold: hold_quantile.unwrap_or(quantile).max(quantile),
-            expected: minute.scale.load(hold.level + hold.growth),
-            candidate: soon.candidate,
-            trust: self.ladder.trust(),
-            evidence,
-            quantile: self.q,
-            horizon: self.soon.minutes(),
-        });
+        let courses = days.courses(&minute, HOLD, Aim::Highest);
+        let hold = self.hold.step(&minute, recent, &features(&minute, &courses), passed);
+        self.held = Some((hold, minute.scale));
+        for (point, expected) in &mut self.points {
+            *expected = point.step(&minute, recent, days, passed);
+        }
+        self.succeed();
+        self.ladder.judge(number, self.evidence(number), self.soon.q(), self.soon.minutes());
+    }
+
+    fn evidence(&self, number: i64) -> Option<Evidence> {
+        self.soon.evidence(self.first.map_or(0, |first| number - first))
+    }
+
+    /// Lets what was asked for take the place of what it follows, once it was judged by as much.
+    fn succeed(&mut self) {
+        let enough = self.soon.scored().min(TWO_DAYS_OR_SO);
+        if let Some(next) = self.next.take_if(|next| next.scored() >= enough) {
+            self.soon = *next;
+        }
     }
 }
 

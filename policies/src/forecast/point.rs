@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 
 use super::{
+    days::{Aim, Days},
     direct::Direct,
     errors::Decayed,
-    features::{Aim, Courses, Minute, features},
-    history::Ring,
+    features::{Minute, features},
+    recent::Recent,
+    regression::Stands,
 };
 
 /// Memory of the errors, minutes: two days.
@@ -22,29 +24,30 @@ pub(super) struct Point {
     direct: Direct,
     /// Mean absolute errors of the regression and of the season.
     errors: [Decayed; 2],
-    /// What both said of the windows that have not closed, as levels, oldest first.
-    open: VecDeque<[f64; 2]>,
+    /// The minute, and what both said at its window's end, as levels, of windows that have not closed; oldest first.
+    open: VecDeque<(i64, [f64; 2])>,
 }
 
 impl Point {
     pub(super) fn new(minutes: u32) -> Self {
-        Self { minutes, direct: Direct::new(minutes), errors: [Decayed::default(); 2], open: VecDeque::new() }
+        let direct = Direct::new(minutes, Aim::End, 0);
+        Self { minutes, direct, errors: [Decayed::default(); 2], open: VecDeque::new() }
     }
 
     /// A minute came in; gives the load that is expected.
-    pub(super) fn step(&mut self, minute: &Minute, fives: &Ring) -> f64 {
-        if self.open.len() >= usize::try_from(self.minutes).unwrap_or(usize::MAX)
-            && let Some(said) = self.open.pop_front()
-        {
+    pub(super) fn step(&mut self, minute: &Minute, recent: &Recent, days: &Days, passed: i64) -> f64 {
+        let end = minute.number - i64::from(self.minutes);
+        while let Some((opened, said)) = self.open.pop_front_if(|(opened, _)| *opened <= end) {
+            let came = recent.back(usize::try_from(end - opened).unwrap_or_default());
             for (error, said) in self.errors.iter_mut().zip(said) {
-                error.see((minute.level - said).abs(), MEMORY);
+                error.see((came - said).abs(), MEMORY, Stands::minutes(1));
             }
         }
-        let courses = Courses::look_up(minute, self.minutes, Aim::End, fives);
-        let said = self.direct.step(minute, minute.level, &features(minute, &courses));
+        let courses = days.courses(minute, self.minutes, Aim::End);
+        let said = self.direct.step(minute, recent, &features(minute, &courses), passed);
         let regression = said.level + said.growth;
         let season = minute.level + courses.growth().unwrap_or(0.0);
-        self.open.push_back([regression, season]);
+        self.open.push_back((minute.number, [regression, season]));
         let [wrong, season_wrong] = self.errors.map(|error| error.mean().unwrap_or(1.0).powi(2));
         let weights = wrong + season_wrong;
         let level =

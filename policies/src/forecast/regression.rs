@@ -13,6 +13,31 @@ const TINY: f64 = 1e-4;
 /// The weight of a sample at which the sums are brought back to the size of one.
 const RESCALE: f64 = 1e6;
 
+/// How many minutes' samples one sample stands for: where only every third minute is learned from, three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stands(u8);
+
+impl Stands {
+    /// For itself alone.
+    #[cfg(test)]
+    pub(super) const ONE: Self = Self(1);
+
+    /// For so many minutes, from one to ten: over a longer gap nothing is known.
+    pub(super) fn minutes(minutes: i64) -> Self {
+        Self(u8::try_from(minutes.clamp(1, 10)).unwrap_or(1))
+    }
+
+    /// The number.
+    pub(super) fn count(self) -> f64 {
+        f64::from(self.0)
+    }
+
+    /// What is left of a memory after so many samples, if `memory` is left after one.
+    pub(super) fn left(self, memory: f64) -> f64 {
+        memory.powi(i32::from(self.0))
+    }
+}
+
 /// A regression on `p` features.
 #[derive(Debug, Clone)]
 pub(super) struct Regression {
@@ -48,21 +73,26 @@ impl Regression {
         }
     }
 
-    /// Learns that these features came with this value; `weight` is how much it counts, usually 1.
-    pub(super) fn learn(&mut self, features: &[f64], value: f64, weight: f64) {
-        self.gain /= self.memory;
+    /// Learns that these features came with this value; `weight` is how much it counts, usually 1, and the sample
+    /// stands for so many.
+    pub(super) fn learn(&mut self, features: &[f64], value: f64, weight: f64, stands: Stands) {
+        self.gain /= stands.left(self.memory);
         if self.gain > RESCALE {
             self.rescale();
         }
-        self.samples += self.gain;
-        let gain = self.gain * weight;
-        let mut squares = self.squares.iter_mut();
+        let gain = self.gain * stands.count();
+        self.samples += gain;
+        let gain = gain * weight;
+        let mut rest = self.squares.as_mut_slice();
         for (row, (feature, product)) in features.iter().zip(&mut self.products).enumerate() {
             let weighted = feature * gain;
             *product += weighted * value;
-            for (other, square) in features.iter().take(row + 1).zip(&mut squares) {
+            // Whole rows at once: the compiler makes vectors of them.
+            let Some((squares, below)) = rest.split_at_mut_checked(row + 1) else { return };
+            for (square, other) in squares.iter_mut().zip(features) {
                 *square += weighted * other;
             }
+            rest = below;
         }
     }
 
@@ -132,7 +162,12 @@ mod tests {
     fn learn(regression: &mut Regression, samples: std::ops::Range<u32>, slope: f64) {
         for i in samples {
             let (a, b) = (noise(3 * i), noise(3 * i + 1));
-            regression.learn(&[1.0, a, b], 2.0 + slope * a - 0.5 * b + 0.01 * noise(3 * i + 2), 1.0);
+            regression.learn(
+                &[1.0, a, b],
+                2.0 + slope * a - 0.5 * b + 0.01 * noise(3 * i + 2),
+                1.0,
+                Stands::ONE,
+            );
         }
         regression.refit();
     }
@@ -159,11 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_that_stands_for_five_counts_as_five_of_the_same() {
+        let (mut five, mut one) =
+            (Regression::new(2, 500.0, 1.0, true), Regression::new(2, 500.0, 1.0, true));
+        for i in 0..400 {
+            let (a, y) = (noise(2 * i), noise(2 * i + 1));
+            (0..5).for_each(|_| one.learn(&[1.0, a], y, 1.0, Stands::ONE));
+            five.learn(&[1.0, a], y, 1.0, Stands::minutes(5));
+        }
+        one.refit();
+        five.refit();
+        for (five, one) in five.weights.iter().zip(&one.weights) {
+            assert!((five - one).abs() < 2e-3, "{five} instead of {one}");
+        }
+    }
+
+    #[test]
     fn features_that_never_move_or_are_the_same_do_no_harm() {
         let mut regression = Regression::new(4, 10_000.0, 60.0, true);
         for i in 0..1_000 {
             let a = noise(i);
-            regression.learn(&[1.0, a, a, 0.0], a, 1.0);
+            regression.learn(&[1.0, a, a, 0.0], a, 1.0, Stands::ONE);
         }
         regression.refit();
         let said = regression.predict(&[1.0, 0.5, 0.5, 0.0]);

@@ -34,7 +34,7 @@ fn follow(forecaster: &mut Forecaster, minutes: std::ops::Range<i64>, load: impl
 #[test]
 fn a_daily_load_is_seen_coming_and_earns_full_trust() {
     // Given five days of the same shape,
-    let mut forecaster = Forecaster::new(5, 0.95);
+    let mut forecaster = Forecaster::new(5, 0.95, 0);
     follow(&mut forecaster, 0..5 * DAY, daily);
     let forecast = forecaster.forecast(at(5 * DAY)).unwrap();
     assert_eq!(forecast.trust, Trust::Full, "{forecast:?}");
@@ -52,7 +52,7 @@ fn a_daily_load_is_seen_coming_and_earns_full_trust() {
     // then the quantile covers what it says, and the half hour's expectation is ahead of the ramp.
     let share = covered / asked;
     assert!((0.92..=0.99).contains(&share), "{share}");
-    let mut before = Forecaster::new(5, 0.95);
+    let mut before = Forecaster::new(5, 0.95, 0);
     follow(&mut before, 0..5 * DAY + 7 * 60 + 31, daily);
     let ahead = before.forecast(at(5 * DAY + 7 * 60 + 31)).unwrap();
     assert!(ahead.expected > 1.5 * daily(5 * DAY + 7 * 60 + 30), "{ahead:?}");
@@ -67,7 +67,7 @@ fn a_load_without_a_season_does_not_trust_a_season() {
             Some(level.exp())
         })
         .collect();
-    let mut forecaster = Forecaster::new(5, 0.95);
+    let mut forecaster = Forecaster::new(5, 0.95, 0);
     follow(&mut forecaster, 0..6 * DAY, |minute| walk[usize::try_from(minute).unwrap()]);
     let forecast = forecaster.forecast(at(6 * DAY)).unwrap();
     // then its quantile is a calibrated distance from what is there, whoever says it.
@@ -78,7 +78,7 @@ fn a_load_without_a_season_does_not_trust_a_season() {
 
 #[test]
 fn a_short_gap_is_bridged_and_after_a_long_one_nothing_old_is_said() {
-    let mut forecaster = Forecaster::new(5, 0.95);
+    let mut forecaster = Forecaster::new(5, 0.95, 0);
     follow(&mut forecaster, 0..2 * DAY, daily);
     assert!(forecaster.forecast(at(2 * DAY + 5)).is_some());
     assert!(forecaster.forecast(at(2 * DAY + 60)).is_none(), "an hour of silence");
@@ -90,7 +90,7 @@ fn a_short_gap_is_bridged_and_after_a_long_one_nothing_old_is_said() {
 
 #[test]
 fn too_little_history_only_recommends() {
-    let mut forecaster = Forecaster::new(5, 0.95);
+    let mut forecaster = Forecaster::new(5, 0.95, 0);
     follow(&mut forecaster, 0..2 * DAY - 10, daily);
     assert!(forecaster.forecast(at(2 * DAY - 10)).unwrap().trust <= Trust::Recommend);
 }
@@ -114,7 +114,7 @@ proptest! {
     fn any_series_gives_a_finite_forecast_that_is_not_below_zero_or_none(
         series in series(), steps in prop::collection::vec(1_i64..40, 1..700), q in 0.01..0.999_f64
     ) {
-        let mut forecaster = Forecaster::new(5, q);
+        let mut forecaster = Forecaster::new(5, q, 0);
         let mut minute = 0;
         for (load, step) in series.iter().zip(steps.iter().cycle()) {
             minute += if *step < 36 { 1 } else { *step };

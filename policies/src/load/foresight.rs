@@ -1,5 +1,7 @@
 //! The forecast of a workload's load: fed with what is certain, asked at every tick.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use crate::{
     forecast::{Forecast, Forecaster},
     memory::PolicyMemory,
@@ -20,10 +22,14 @@ pub(super) fn foresee(
     now: Now,
 ) -> Option<Forecast> {
     let quantile = policy.forecast.quantile;
-    if memory.forecaster.as_ref().is_some_and(|f| !f.is_for(HORIZON, quantile)) {
-        memory.forecaster = None;
-    }
-    let forecaster = memory.forecaster.get_or_insert_with(|| Box::new(Forecaster::new(HORIZON, quantile)));
+    let forecaster = memory.forecaster.get_or_insert_with(|| {
+        let mut hasher = DefaultHasher::new();
+        policy.uid.hash(&mut hasher);
+        #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
+        let phase = hasher.finish() as u16;
+        Box::new(Forecaster::new(HORIZON, quantile, phase.into()))
+    });
+    forecaster.aim(HORIZON, quantile);
     if let Some(demand) = certain {
         forecaster.observe(now, demand.weighted);
     }

@@ -1,0 +1,135 @@
+//! The forecasts of a fleet of 10,000 workloads: learning two weeks of each on all processors, what they keep in memory,
+//! and what the minutes of a fleet that runs cost.
+//!
+//! The baseline, in the same run, is making the same loads and summing them up: what is above it is the learning.
+//!
+//! Run it with `cargo bench -p loadline-policies --bench forecast_fleet`; `SERIES=1000` for a shorter one.
+
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use loadline_policies::forecast::Forecaster;
+
+const DAY: i64 = 1_440;
+const DAYS: i64 = 14;
+/// The last days are known by the minute, those before by five minutes: as history is loaded.
+const FINE: i64 = 2;
+
+fn at(minute: i64) -> Timestamp {
+    Timestamp::from_second(minute * 60).unwrap_or_default()
+}
+
+/// A day between 400 and 1,600 requests per second, at another hour for each workload, with some noise.
+fn load(series: usize, minute: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let (time, minute, series) = (minute.rem_euclid(DAY) as f64 / 1_440.0, minute as f64, series as f64);
+    let noise = (((minute + 17.0 * series) * 12.9898).sin() * 43_758.547).fract();
+    let phase = std::f64::consts::TAU * (time + series / 24.0);
+    (1_000.0 - 600.0 * phase.cos()) * (1.0 + 0.03 * noise)
+}
+
+/// The minutes of two weeks at which a load is known.
+fn minutes() -> impl Iterator<Item = i64> {
+    let fine = (DAYS - FINE) * DAY;
+    (0..fine).filter(|minute| minute % 5 == 2).chain(fine..DAYS * DAY)
+}
+
+fn learned(series: usize) -> Forecaster {
+    let phase = u32::try_from(series).unwrap_or_default();
+    let mut forecaster = Forecaster::new(5, 0.95, phase);
+    minutes().for_each(|minute| forecaster.remember(at(minute), load(series, minute)));
+    forecaster
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Resident memory of this process, MiB; `None` where the system does not tell.
+fn resident() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1_024.0)
+}
+
+/// Learns all series on all processors, and keeps what was learned.
+fn learn_all(series: usize) -> (Vec<Forecaster>, Duration, usize) {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let start = now();
+    let all = thread::scope(|scope| {
+        let work = || {
+            let mut mine = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= series {
+                    return mine;
+                }
+                mine.push(learned(number));
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    (all, start.elapsed(), threads)
+}
+
+/// How long each of some syncs of 15 s takes for all forecasters, one after the other: most only compare, those at the
+/// turn of a minute learn.
+fn run(forecasters: &mut [Forecaster]) -> Vec<Duration> {
+    let begin = DAYS * DAY * 60;
+    let mut took = Vec::new();
+    for second in (begin..begin + 100 * 60).step_by(15) {
+        let at = Timestamp::from_second(second).unwrap_or_default();
+        let start = now();
+        for (number, forecaster) in forecasters.iter_mut().enumerate() {
+            forecaster.remember(at, load(number, second / 60));
+            std::hint::black_box(forecaster.forecast(at));
+        }
+        took.push(start.elapsed());
+    }
+    took.sort_unstable();
+    took
+}
+
+fn main() {
+    let series: usize = std::env::var("SERIES").ok().and_then(|s| s.parse().ok()).unwrap_or(10_000);
+    let before = resident();
+    let (mut forecasters, took, threads) = learn_all(series);
+    let after = resident();
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let count = series as f64;
+    let each = took.as_secs_f64() * f64::from(u32::try_from(threads).unwrap_or(1)) / count;
+    println!(
+        "{series} series × {DAYS} days learned in {:.1} s on {threads} threads: {:.2} ms each",
+        took.as_secs_f64(),
+        each * 1e3
+    );
+    if let (Some(before), Some(after)) = (before, after) {
+        println!("memory: {:.0} MiB, {:.1} KiB each", after - before, (after - before) * 1_024.0 / count);
+    }
+    // The baseline: generating and touching the same loads without learning from them.
+    let start = now();
+    let sum: f64 = (0..series / 10).flat_map(|s| minutes().map(move |minute| load(s, minute))).sum();
+    let bare = start.elapsed().as_secs_f64() / (count / 10.0);
+    println!(
+        "baseline, the same loads summed up: {:.2} ms each ({sum:.0}); ratio {:.1}",
+        bare * 1e3,
+        each / bare
+    );
+    let took = run(&mut forecasters);
+    let at = |share: usize| took.get((took.len() - 1) * share / 100).map_or(0.0, |d| d.as_secs_f64() * 1e3);
+    println!(
+        "a sync of all, one thread: median {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        at(50),
+        at(99),
+        at(100)
+    );
+}
