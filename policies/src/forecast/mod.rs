@@ -54,6 +54,8 @@ const BELIEVED: f64 = 1e12;
 /// an hour cost more in churn than in time.
 const HOLD: u32 = 30;
 
+/// Minutes from one look to the next while the past is gone through by five-minute maxima: their windows overlap most.
+const PAST: i64 = 10;
 /// Minutes of two days, of which a few are always missing.
 const TWO_DAYS_OR_SO: f64 = 0.95 * 2.0 * 1_440.0;
 /// The longest window, minutes: what takes longer to start than this is not helped by a forecast of load.
@@ -81,6 +83,9 @@ pub struct Forecaster {
     last: Option<(i64, f64)>,
     /// The first minute that was seen.
     first: Option<i64>,
+    /// The last minute whose windows were looked at, and whether minutes were missing before it.
+    learned: i64,
+    coarse: bool,
     ladder: Ladder,
     ripple: Ripple,
     /// What was said last of the next half hour.
@@ -131,6 +136,8 @@ impl Forecaster {
             current: None,
             last: None,
             first: None,
+            learned: 0,
+            coarse: false,
             ladder: Ladder::default(),
             ripple: Ripple::default(),
             held: None,
@@ -293,8 +300,13 @@ impl Forecaster {
         self.record(number, load);
         self.peak.see(number.saturating_mul(MINUTE), load);
         self.recent.see(load, &self.peak);
+        self.trend.see(self.peak.level().of(load));
+        let coarse = std::mem::replace(&mut self.coarse, passed > 1) && passed > 1;
+        if coarse && number - self.learned < PAST {
+            return;
+        }
+        self.learned = number;
         let minute = self.recent.look(number, load, &self.peak);
-        self.trend.see(minute.level);
         let Self { recent, days, history, .. } = self;
         days.look(&minute, history.fives());
         self.soon.step(&minute, recent, self.trend, days, passed);
