@@ -47,16 +47,17 @@ impl Days {
     pub(super) fn look(&mut self, minute: &Minute, fives: &Ring) {
         let first = (minute.number - MIDDLE).div_euclid(SLOT);
         let step = self.first.filter(|(_, scale)| minute.scale.is_near(*scale, SAME_FLOOR));
-        let from = match step {
-            Some((before, _)) if before == first => return,
-            Some((before, _)) if before + 1 == first => self.span.saturating_sub(1),
-            _ => 0,
-        };
+        let moved = step.map_or(0, |(before, _)| usize::try_from(first - before).unwrap_or(0));
+        if step.is_some_and(|(before, _)| before == first) {
+            return;
+        }
+        // What was looked up already only moves to the front.
+        let from = if (1..self.span).contains(&moved) { self.span - moved } else { 0 };
         let scale = step.map_or(minute.scale, |(_, scale)| scale);
         self.first = Some((first, scale));
         for (row, days) in self.levels.chunks_mut(self.span).zip(DAYS) {
             if from > 0 {
-                row.rotate_left(1);
+                row.rotate_left(moved);
             }
             let then = first - days * MINUTES_OF_A_DAY / SLOT;
             for (slot, level) in (then..).zip(row).skip(from) {
@@ -160,8 +161,9 @@ mod tests {
     fn minute(number: i64, load: f64) -> Minute {
         let (mut recent, mut peak) = (Recent::default(), Peak::default());
         peak.see(number * 60, 250.0);
-        recent.see(load, &peak);
-        recent.look(number, load, &peak)
+        let level = peak.level().of(load);
+        recent.see(level);
+        recent.look(number, level, &peak)
     }
 
     fn courses(minute: &Minute, horizon: u32, aim: Aim, history: &History) -> Courses {

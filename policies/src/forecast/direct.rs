@@ -28,9 +28,9 @@ const OUTLIER: f64 = 2.0;
 /// A sample counts by how calm its time was, within these.
 const CALM: (f64, f64) = (0.1, 10.0);
 /// Minutes between two refits: a week's sums do not change faster.
-const REFIT: i64 = 30;
+const REFIT: i64 = 60;
 /// The same while the past is gone through in steps of some minutes: what is said of it is not used.
-const REFIT_OF_THE_PAST: i64 = 240;
+const REFIT_OF_THE_PAST: i64 = 480;
 /// Windows that overlap by more than nine tenths say nearly the same: of longer ones fewer are learned from.
 const OVERLAP: i64 = 10;
 /// Features of the spread.
@@ -119,10 +119,11 @@ pub(super) struct Said {
     pub(super) level: f64,
     /// Growth to the highest level of the window that is expected.
     pub(super) growth: f64,
-    /// How far off it usually is; `None` before anything came out.
-    pub(super) spread: Option<f64>,
     /// The level that no quantile passes.
     ceiling: f64,
+    /// The minute that it was said in, and how unsteady the load was.
+    minute: i64,
+    unrest: [f64; UNREST],
 }
 
 impl Said {
@@ -170,14 +171,15 @@ impl Direct {
         self.refit(minute.number, passed);
         let most = (minute.peak + GROWTH.1.ln() - minute.level).max(0.0);
         let growth = self.growth.predict(features).max(GROWTH.0).min(most);
-        let spread = self.spread(minute, growth);
-        self.open(minute, features, growth, spread);
-        Said {
+        let said = Said {
             level: minute.level,
             growth,
-            spread: spread.map(|spread| spread.size),
             ceiling: minute.peak.max(minute.level + growth) + ABOVE_PEAK.ln(),
-        }
+            minute: minute.number,
+            unrest: minute.unrest,
+        };
+        self.open(&said, features);
+        said
     }
 
     fn refit(&mut self, minute: i64, passed: i64) {
@@ -192,28 +194,22 @@ impl Direct {
     }
 
     /// Keeps what was said until the window has closed.
-    fn open(
-        &mut self,
-        minute: &Minute,
-        features: &[f64; FEATURES],
-        growth: f64,
-        spread: Option<Spread<f64>>,
-    ) {
+    fn open(&mut self, said: &Said, features: &[f64; FEATURES]) {
         let every = (self.horizon / OVERLAP).max(1);
-        let since = self.opened.map_or(every, |opened| minute.number - opened);
+        let since = self.opened.map_or(every, |opened| said.minute - opened);
         if since < every {
             return;
         }
-        self.opened = Some(minute.number);
+        self.opened = Some(said.minute);
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
         let narrow = |x: f64| x as f32;
         self.open.push_back(Open {
-            minute: minute.number,
+            minute: said.minute,
             stands: Stands::minutes(since),
             features: features.map(narrow),
-            level: minute.level,
-            growth: narrow(growth),
-            spread: spread.map(Spread::narrow),
+            level: said.level,
+            growth: narrow(said.growth),
+            spread: self.spread(said).map(Spread::narrow),
         });
     }
 
@@ -226,7 +222,7 @@ impl Direct {
     /// The level that the window stays at or under with probability `q`; `None` before anything came out.
     pub(super) fn quantile(&self, said: &Said, q: f64) -> Option<f64> {
         let ratio = self.conformal.quantile(q)?;
-        Some(said.under_ceiling(said.level + said.growth + said.spread? * ratio))
+        Some(said.under_ceiling(said.level + said.growth + self.spread(said)?.size * ratio))
     }
 
     fn learn(&mut self, open: &Open, grown: f64) {
@@ -249,18 +245,19 @@ impl Direct {
         self.growth.learn(&open.features.map(f64::from), grown, weight, open.stands);
     }
 
-    /// How far off the forecast of this minute will be, from how far off it was and how unsteady the load is.
-    fn spread(&self, minute: &Minute, growth: f64) -> Option<Spread<f64>> {
+    /// How far off a forecast will be, from how far off it was and how unsteady the load is; `None` before anything came
+    /// out.
+    fn spread(&self, said: &Said) -> Option<Spread<f64>> {
         let means = self.errors.means()?;
-        let at_this_time = self.errors.at_this_time(minute.number).unwrap_or(means.day);
-        let [short, long, range, below] = minute.unrest;
+        let at_this_time = self.errors.at_this_time(said.minute).unwrap_or(means.day);
+        let [short, long, range, below] = said.unrest;
         let features = [
             means.week + 1e-4,
             means.day,
             means.hours,
             means.quarter,
             at_this_time,
-            growth.abs(),
+            said.growth.abs(),
             short,
             long,
             range,

@@ -85,9 +85,9 @@ mod tests {
             for number in 0..=last {
                 history.record(Timestamp::from_second(number * 60).unwrap(), 100.0);
                 peak.see(number * 60, 100.0);
-                recent.see(100.0, &peak);
+                recent.see(peak.level().of(100.0));
             }
-            let minute = recent.look(last, 100.0, &peak);
+            let minute = recent.look(last, peak.level().of(100.0), &peak);
             let mut before = Days::new(5);
             before.look(&minute, history.fives());
             let features = features(&minute, &before.courses(&minute, 5, Aim::End));

@@ -39,6 +39,8 @@ impl Level {
 pub(super) struct Peak {
     /// `(day since 1970, highest load of it)`, oldest first.
     days: VecDeque<(i64, f64)>,
+    /// The highest of them: it is asked for every minute, and changes seldom.
+    highest: f64,
 }
 
 impl Peak {
@@ -49,19 +51,21 @@ impl Peak {
             Some((day, highest)) if *day >= today => *highest = highest.max(load),
             _ => self.days.push_back((today, load)),
         }
+        self.highest = self.highest.max(load);
         while self.days.len() > DAYS {
             self.days.pop_front();
+            self.highest = self.days.iter().map(|(_, highest)| *highest).fold(0.0, f64::max);
         }
     }
 
     /// The highest of them; 0 before the first.
-    pub(super) fn highest(&self) -> f64 {
-        self.days.iter().map(|(_, highest)| *highest).fold(0.0, f64::max)
+    pub(super) const fn highest(&self) -> f64 {
+        self.highest
     }
 
     /// How loads become levels under this peak.
     pub(super) fn level(&self) -> Level {
-        Level { floor: FLOOR * self.highest() }
+        Level { floor: FLOOR * self.highest }
     }
 }
 

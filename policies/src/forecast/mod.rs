@@ -271,12 +271,11 @@ impl Forecaster {
         for missing in last + 1..number {
             #[expect(clippy::cast_precision_loss, reason = "minutes of a short gap")]
             let share = (missing - last) as f64 / (number - last) as f64;
-            let level = before + (load - before) * share;
+            let load = before + (load - before) * share;
             if between.contains(&slot(missing)) {
-                self.record(missing, level);
+                self.record(missing, load);
             }
-            self.recent.see(level, &self.peak);
-            self.trend.see(self.peak.level().of(level));
+            self.see(load);
         }
     }
 
@@ -295,18 +294,25 @@ impl Forecaster {
         }
     }
 
+    /// Takes up the load of the next minute; gives its level.
+    fn see(&mut self, load: f64) -> f64 {
+        let level = self.peak.level().of(load);
+        self.recent.see(level);
+        self.trend.see(level);
+        level
+    }
+
     fn step(&mut self, number: i64, load: f64, passed: i64) {
         self.last = Some((number, load));
         self.record(number, load);
         self.peak.see(number.saturating_mul(MINUTE), load);
-        self.recent.see(load, &self.peak);
-        self.trend.see(self.peak.level().of(load));
+        let level = self.see(load);
         let coarse = std::mem::replace(&mut self.coarse, passed > 1) && passed > 1;
         if coarse && number - self.learned < PAST {
             return;
         }
         self.learned = number;
-        let minute = self.recent.look(number, load, &self.peak);
+        let minute = self.recent.look(number, level, &self.peak);
         let Self { recent, days, history, .. } = self;
         days.look(&minute, history.fives());
         self.soon.step(&minute, recent, self.trend, days, passed);

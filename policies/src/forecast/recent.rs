@@ -43,9 +43,8 @@ impl Mean {
 }
 
 impl Recent {
-    /// The load of a minute came in; minutes come in order, without a gap.
-    pub(super) fn see(&mut self, load: f64, peak: &Peak) {
-        let level = peak.level().of(load);
+    /// The level of a minute came in; minutes come in order, without a gap.
+    pub(super) fn see(&mut self, level: f64) {
         let before = self.levels.back().map_or(level, |l| f64::from(*l));
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are more than a load has")]
         self.levels.push_back(level as f32);
@@ -63,10 +62,9 @@ impl Recent {
         self.seen = self.seen.saturating_add(1);
     }
 
-    /// What the newest minute looks like; its number, and the load that was seen in it.
-    pub(super) fn look(&self, number: i64, load: f64, peak: &Peak) -> Minute {
+    /// What the newest minute looks like, by its number and level.
+    pub(super) fn look(&self, number: i64, level: f64, peak: &Peak) -> Minute {
         let scale = peak.level();
-        let level = scale.of(load);
         let mut moves = [0.0; MOVES];
         let lags = LAGS.into_iter().map(|lag| level - self.back(lag));
         let means = self.means.iter().map(|mean| level - mean.0);
@@ -120,14 +118,14 @@ mod tests {
         let (mut recent, mut peak) = (Recent::default(), Peak::default());
         peak.see(0, 1_000.0);
         for minute in 0..100 {
-            recent.see(if minute == 90 { 1_000.0 } else { 100.0 }, &peak);
+            recent.see(peak.level().of(if minute == 90 { 1_000.0 } else { 100.0 }));
         }
         let level = |load: f64| peak.level().of(load);
         for (minutes, ago, load) in [(9, 0, 100.0), (10, 0, 1_000.0), (3, 9, 1_000.0), (30, 10, 100.0)] {
             assert!((recent.highest(minutes, ago) - level(load)).abs() < 1e-5, "{minutes} minutes {ago} ago");
         }
         assert!((recent.back(9) - level(1_000.0)).abs() < 1e-5);
-        let minute = recent.look(99, 100.0, &peak);
+        let minute = recent.look(99, level(100.0), &peak);
         assert!(minute.unrest.iter().all(|u| u.is_finite()), "{minute:?}");
     }
 }

@@ -38,10 +38,15 @@ impl Stands {
     }
 }
 
+/// Numbers that are added at once.
+const BLOCK: usize = 4;
+/// Blocks of the most features that a regression may have: 24.
+const BLOCKS: usize = 6;
+
 /// A regression on `p` features.
 #[derive(Debug, Clone)]
 pub(super) struct Regression {
-    /// Lower triangle of `Σ w·f·fᵀ`, row by row, times [`Self::gain`].
+    /// Lower triangle of `Σ w·f·fᵀ`, row by row up to the block that holds the diagonal, times [`Self::gain`].
     squares: Vec<f64>,
     /// `Σ w·f·y`, times [`Self::gain`].
     products: Vec<f64>,
@@ -62,7 +67,7 @@ impl Regression {
     /// A regression on `features` that forgets all but 1/e in so many samples.
     pub(super) fn new(features: usize, memory: f64, ridge: f64, intercept: bool) -> Self {
         Self {
-            squares: vec![0.0; features * (features + 1) / 2],
+            squares: vec![0.0; (0..features).map(|row| (row / BLOCK + 1) * BLOCK).sum()],
             products: vec![0.0; features],
             samples: 0.0,
             gain: 1.0,
@@ -83,14 +88,18 @@ impl Regression {
         let gain = self.gain * stands.count();
         self.samples += gain;
         let gain = gain * weight;
-        let mut rest = self.squares.as_mut_slice();
+        // Whole blocks at once, a little over the diagonal: the compiler makes vectors of them.
+        let mut padded = [[0.0; BLOCK]; BLOCKS];
+        padded.as_flattened_mut().iter_mut().zip(features).for_each(|(place, feature)| *place = *feature);
+        let (mut rest, _) = self.squares.as_chunks_mut::<BLOCK>();
         for (row, (feature, product)) in features.iter().zip(&mut self.products).enumerate() {
             let weighted = feature * gain;
             *product += weighted * value;
-            // Whole rows at once: the compiler makes vectors of them.
-            let Some((squares, below)) = rest.split_at_mut_checked(row + 1) else { return };
-            for (square, other) in squares.iter_mut().zip(features) {
-                *square += weighted * other;
+            let Some((squares, below)) = rest.split_at_mut_checked(row / BLOCK + 1) else { return };
+            for (squares, others) in squares.iter_mut().zip(&padded) {
+                for (square, other) in squares.iter_mut().zip(others) {
+                    *square += weighted * other;
+                }
             }
             rest = below;
         }
@@ -110,8 +119,11 @@ impl Regression {
         let mut matrix = Array2::<f64>::zeros((p, p));
         let mut squares = self.squares.iter();
         for row in 0..p {
-            for column in 0..=row {
+            for column in 0..(row / BLOCK + 1) * BLOCK {
                 let sum = squares.next().copied().unwrap_or_default() / self.gain;
+                if column > row {
+                    continue;
+                }
                 if let Some(cell) = matrix.get_mut((row, column)) {
                     *cell = sum;
                 }
