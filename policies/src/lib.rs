@@ -19,6 +19,7 @@ pub mod forecast;
 pub mod ids;
 pub mod judge;
 pub mod latency;
+pub mod lead_time;
 pub mod load;
 pub mod memory;
 pub mod now;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
+    lead_time::LeadTime,
     now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan, ScaleAction},
     policy::{LatencyObjective, Load, PerReplica},
@@ -72,6 +73,8 @@ pub struct PolicyMemory {
     pub schedules: Vec<ScheduleEdges>,
     /// The latency term's try: whether more replicas helped.
     pub latency: Option<LatencyTry>,
+    /// How long replicas take to become ready, per cluster.
+    pub lead: BTreeMap<ClusterId, LeadTime>,
     /// Since when the forecast would do with fewer.
     pub surplus: Option<Surplus>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.

@@ -44,9 +44,9 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// Forecasts from what a forecaster of windows of `horizon` minutes sees.
-    pub(super) fn new(horizon: u32, q: f64) -> Self {
-        Self { forecaster: Forecaster::new(horizon, q, 0).with_points(AHEAD), said: Vec::new() }
+    /// Forecasts from what a forecaster sees; its own windows are not asked for.
+    pub(super) fn new(q: f64) -> Self {
+        Self { forecaster: Forecaster::new(1, q, 0).with_points(AHEAD), said: Vec::new() }
     }
 
     /// A load was seen.

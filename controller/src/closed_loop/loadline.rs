@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use loadline_policies::{
     fleet::{Cluster, ClusterState, Fleet, Instance, LoadSample, ObjectVersion, Workload},
     ids::ClusterId,
-    load::HORIZON,
     memory::{self, Memory},
     now::Now,
     plan::{Action, Outcome},
@@ -37,7 +36,7 @@ impl LoadlineScaler {
     /// `start` is the time of the first step: schedules are judged by it.
     pub(super) fn new(policy: Policy, start: Timestamp) -> Self {
         let key = policy.key.clone();
-        let points = Points::new(HORIZON, policy.forecast.quantile);
+        let points = Points::new(policy.forecast.quantile);
         let workload = Workload {
             policy,
             instances: BTreeMap::new(),

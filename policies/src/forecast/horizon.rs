@@ -111,9 +111,11 @@ impl Horizon {
         self.minutes == minutes && (self.q - q).abs() < f64::EPSILON
     }
 
-    /// Windows of the last two days that were scored.
+    /// Minutes of the last two days by whose windows it was scored.
     pub(super) fn scored(&self) -> f64 {
-        self.scores.samples()
+        #[expect(clippy::cast_precision_loss, reason = "a few minutes")]
+        let each = SCORED_EVERY as f64;
+        each * self.scores.samples()
     }
 
     /// A minute came in, `passed` minutes after the one before: scores the window that it closes, and forecasts the one

@@ -19,6 +19,7 @@ mod features;
 pub mod history;
 mod horizon;
 mod level;
+mod outlook;
 mod point;
 mod recent;
 mod regression;
@@ -30,15 +31,13 @@ use serde::Serialize;
 
 use crate::now::Now;
 
-pub use self::{backtest::pinball, candidate::Candidate};
+pub use self::{backtest::pinball, candidate::Candidate, outlook::LONGEST};
 use self::{
     candidate::Trend,
-    days::{Aim, Days},
-    direct::{Direct, Said},
-    features::features,
+    days::Days,
     history::History,
-    horizon::Horizon,
-    level::{Level, Peak},
+    level::Peak,
+    outlook::{Expected, Outlook},
     point::Point,
     recent::Recent,
     ripple::Ripple,
@@ -50,17 +49,11 @@ const MINUTE: i64 = 60;
 const BRIDGED: i64 = 10;
 /// More requests per second than this are no load but a broken counter.
 const BELIEVED: f64 = 1e12;
-/// Minutes of the window that a scale-in looks ahead, and a scale-out aims at: replicas that come and go within half
-/// an hour cost more in churn than in time.
-const HOLD: u32 = 30;
 
 /// Minutes from one look to the next while the past is gone through by five-minute maxima: their windows overlap most.
 const PAST: i64 = 10;
 /// Minutes of two days, of which a few are always missing.
 const TWO_DAYS_OR_SO: f64 = 0.95 * 2.0 * 1_440.0;
-/// The longest window, minutes: what takes longer to start than this is not helped by a forecast of load.
-pub const LONGEST: u32 = 60;
-
 /// The forecast of one workload's load.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
@@ -69,13 +62,11 @@ pub struct Forecaster {
     days: Days,
     peak: Peak,
     trend: Trend,
-    soon: Horizon,
+    outlook: Outlook,
     /// Another horizon or quantile that was asked for, until it has shown what it can do.
-    next: Option<Box<Horizon>>,
-    hold: Direct,
+    next: Option<Box<Outlook>>,
     /// Forecasts for people, where they are asked for.
     points: Vec<(Point, f64)>,
-    q: f64,
     phase: u32,
     /// The minute that is not over, and its highest load so far.
     current: Option<(i64, f64)>,
@@ -88,8 +79,6 @@ pub struct Forecaster {
     coarse: bool,
     ladder: Ladder,
     ripple: Ripple,
-    /// What was said last of the next half hour.
-    held: Option<(Said, Level)>,
 }
 
 /// What is expected of the load.
@@ -120,18 +109,16 @@ impl Forecaster {
     /// is any number that differs from workload to workload: the costly steps of thousands then fall on many ticks.
     #[must_use]
     pub fn new(horizon: u32, q: f64, phase: u32) -> Self {
-        let horizon = horizon.clamp(1, LONGEST);
+        let outlook = Outlook::new(horizon.clamp(1, LONGEST), q, phase);
         Self {
             history: History::default(),
             recent: Recent::default(),
-            days: Days::new(horizon.max(HOLD)),
+            days: Days::new(outlook.longest()),
             peak: Peak::default(),
             trend: Trend::default(),
-            soon: Horizon::new(horizon, q, phase),
+            outlook,
             next: None,
-            hold: Direct::new(HOLD, Aim::Highest, phase),
             points: Vec::new(),
-            q,
             phase,
             current: None,
             last: None,
@@ -140,7 +127,6 @@ impl Forecaster {
             coarse: false,
             ladder: Ladder::default(),
             ripple: Ripple::default(),
-            held: None,
         }
     }
 
@@ -160,18 +146,23 @@ impl Forecaster {
     /// it follows, trust is judged by that one. A new quantile of the same windows is used at once.
     pub fn aim(&mut self, horizon: u32, q: f64) {
         let horizon = horizon.clamp(1, LONGEST);
-        self.q = q;
-        if self.soon.is_for(horizon, q) {
+        if self.outlook.soon.is_for(horizon, q) {
             self.next = None;
-        } else if !self.next.as_ref().is_some_and(|next| next.is_for(horizon, q)) {
-            let next = if horizon == self.soon.minutes() {
-                self.soon.at(q)
+        } else if !self.next.as_ref().is_some_and(|next| next.soon.is_for(horizon, q)) {
+            let next = if horizon == self.outlook.soon.minutes() {
+                self.outlook.at(q)
             } else {
-                Self::of_history(&self.history, horizon, q, self.phase).soon.at(q)
+                Self::of_history(&self.history, horizon, q, self.phase).outlook.at(q)
             };
-            self.days = Days::new(horizon.max(self.soon.minutes()).max(HOLD));
+            self.days = Days::new(next.longest().max(self.outlook.longest()));
             self.next = Some(Box::new(next));
         }
+    }
+
+    /// Minutes of the windows that were asked for last.
+    #[must_use]
+    pub fn aimed_at(&self) -> u32 {
+        self.next.as_ref().map_or(self.outlook.soon.minutes(), |next| next.soon.minutes())
     }
 
     /// Also says the load itself that is expected in so many minutes, each.
@@ -223,23 +214,23 @@ impl Forecaster {
             return None;
         }
         // Another quantile of the same windows is used at once.
-        let same = self.next.as_deref().filter(|next| next.minutes() == self.soon.minutes());
-        let (soon, candidate) = same.unwrap_or(&self.soon).outlook()?;
-        let (held, scale) = self.held.as_ref()?;
-        let hold = self.hold.quantile(held, self.q).map_or(soon, |level| scale.load(level)).max(soon);
-        let (q, horizon) = (self.soon.q(), self.soon.minutes());
+        let judged = &self.outlook.soon;
+        let same = self.next.as_deref().filter(|next| next.soon.minutes() == judged.minutes());
+        let used = same.unwrap_or(&self.outlook);
+        let Expected { soon, hold, middle, candidate } = used.expected()?;
         let (trust, evidence) = (self.ladder.trust(), self.evidence(last));
+        let standing = |e: Evidence| Standing::of(trust, &e, judged.q(), judged.minutes());
         let ripple = self.ripple.height();
         Some(Forecast {
             soon: soon + ripple,
             hold: hold + ripple,
-            expected: scale.load(held.level + held.growth),
+            expected: middle,
             candidate,
             trust,
-            standing: evidence.map_or(Standing::ShortHistory, |e| Standing::of(trust, &e, q, horizon)),
+            standing: evidence.map_or(Standing::ShortHistory, standing),
             evidence,
-            quantile: self.q,
-            horizon,
+            quantile: used.soon.q(),
+            horizon: used.soon.minutes(),
         })
     }
 
@@ -281,9 +272,8 @@ impl Forecaster {
 
     /// Too many minutes are missing: nothing is compared over them.
     fn interrupt(&mut self) {
-        self.soon.interrupt();
+        self.outlook.interrupt();
         self.next.iter_mut().for_each(|next| next.interrupt());
-        self.hold.interrupt();
         self.recent.interrupt();
         self.points.iter_mut().for_each(|(point, _)| point.interrupt());
     }
@@ -315,29 +305,27 @@ impl Forecaster {
         let minute = self.recent.look(number, level, &self.peak);
         let Self { recent, days, history, .. } = self;
         days.look(&minute, history.fives());
-        self.soon.step(&minute, recent, self.trend, days, passed);
+        self.outlook.step(&minute, recent, self.trend, days, passed);
         if let Some(next) = &mut self.next {
             next.step(&minute, recent, self.trend, days, passed);
         }
-        let courses = days.courses(&minute, HOLD, Aim::Highest);
-        let hold = self.hold.step(&minute, recent, &features(&minute, &courses), passed);
-        self.held = Some((hold, minute.scale));
         for (point, expected) in &mut self.points {
             *expected = point.step(&minute, recent, days, passed);
         }
         self.succeed();
-        self.ladder.judge(number, self.evidence(number), self.soon.q(), self.soon.minutes());
+        let (q, horizon) = (self.outlook.soon.q(), self.outlook.soon.minutes());
+        self.ladder.judge(number, self.evidence(number), q, horizon);
     }
 
     fn evidence(&self, number: i64) -> Option<Evidence> {
-        self.soon.evidence(self.first.map_or(0, |first| number - first))
+        self.outlook.soon.evidence(self.first.map_or(0, |first| number - first))
     }
 
     /// Lets what was asked for take the place of what it follows, once it was judged by as much.
     fn succeed(&mut self) {
-        let enough = self.soon.scored().min(TWO_DAYS_OR_SO);
-        if let Some(next) = self.next.take_if(|next| next.scored() >= enough) {
-            self.soon = *next;
+        let enough = self.outlook.soon.scored().min(TWO_DAYS_OR_SO);
+        if let Some(next) = self.next.take_if(|next| next.soon.scored() >= enough) {
+            self.outlook = *next;
         }
     }
 }

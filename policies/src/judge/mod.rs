@@ -134,6 +134,7 @@ fn see<'a>(
     memory: &mut PolicyMemory,
     now: Now,
 ) -> Seen<'a> {
+    time_starts(workload, memory, now);
     let mut assessment = load::assess(workload, memory, now);
     let mut barrier = permission::barrier(workload, freeze, &assessment);
     let accepted = person::accept(workload, clusters, memory, barrier.is_none(), now);
@@ -143,6 +144,17 @@ fn see<'a>(
     let replicas = totals(&accepted.slots);
     assessment.doubts.extend(trigger::formula_doubts(workload, replicas));
     Seen { assessment, barrier, accepted, replicas }
+}
+
+/// Learns how long replicas take to become ready, before our own writes are taken for seen.
+fn time_starts(workload: &Workload, memory: &mut PolicyMemory, now: Now) {
+    memory.lead.retain(|cluster, _| workload.instances.contains_key(cluster));
+    for (cluster, instance) in &workload.instances {
+        if let Ok(instance) = instance {
+            let lead = memory.lead.entry(cluster.clone()).or_default();
+            lead.see(instance, memory.in_flight.get(cluster), now.mono);
+        }
+    }
 }
 
 /// So long without a judgement, and the memory is that of a stranger: others may have scaled, windows have run

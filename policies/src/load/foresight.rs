@@ -1,18 +1,26 @@
 //! The forecast of a workload's load: fed with what is certain, asked at every tick.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use crate::{
-    forecast::{Forecast, Forecaster},
+    forecast::{Forecast, Forecaster, LONGEST},
+    lead_time::{LeadTime, UNTIL_LEARNED},
     memory::PolicyMemory,
     now::Now,
     plan::Demand,
     policy::Policy,
 };
 
-/// Minutes of the window that must be covered before more replicas could help: a lead time of 180 s, two syncs of
-/// 15 s, and a reading that is up to a minute old, in whole minutes.
-pub const HORIZON: u32 = 5;
+/// What passes beside the lead time between a rise of the load and the replicas for it: two syncs of 15 s, and the age
+/// of a reading, which is the mean of a minute and up to half a minute old when it is read.
+const BESIDE: Duration = Duration::from_secs(97);
+/// The shortest window, minutes: loads are learned by the minute.
+const SHORTEST: u32 = 2;
+/// A window is shortened only by more than this share of it: learning another one costs its trust two days.
+const WORTH: u32 = 5;
 
 /// Shows the forecaster the load, unless it is in doubt, and asks it what is expected.
 pub(super) fn foresee(
@@ -22,16 +30,65 @@ pub(super) fn foresee(
     now: Now,
 ) -> Option<Forecast> {
     let quantile = policy.forecast.quantile;
-    let forecaster = memory.forecaster.get_or_insert_with(|| {
-        let mut hasher = DefaultHasher::new();
-        policy.uid.hash(&mut hasher);
-        #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
-        let phase = hasher.finish() as u16;
-        Box::new(Forecaster::new(HORIZON, quantile, phase.into()))
-    });
-    forecaster.aim(HORIZON, quantile);
+    let horizon = horizon(memory);
+    let forecaster =
+        memory.forecaster.get_or_insert_with(|| Box::new(Forecaster::new(horizon, quantile, phase(policy))));
+    forecaster.aim(horizon, quantile);
     if let Some(demand) = certain {
         forecaster.observe(now, demand.weighted);
     }
     forecaster.forecast(now.wall)
+}
+
+/// Minutes of the window that must be covered before more replicas could help: until nineteen of twenty are ready in the
+/// slowest cluster.
+#[must_use]
+pub fn horizon(memory: &PolicyMemory) -> u32 {
+    let lead = memory.lead.values().filter_map(LeadTime::learned).map(|learned| learned.p95).max();
+    let minutes = (lead.unwrap_or(UNTIL_LEARNED) + BESIDE).as_secs().div_ceil(60);
+    let needed = u32::try_from(minutes).unwrap_or(LONGEST).clamp(SHORTEST, LONGEST);
+    let present = memory.forecaster.as_ref().map_or(needed, |forecaster| forecaster.aimed_at());
+    if needed < present && needed + (present / WORTH).max(1) >= present { present } else { needed }
+}
+
+/// Any number that differs from policy to policy.
+#[must_use]
+pub fn phase(policy: &Policy) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    policy.uid.hash(&mut hasher);
+    #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
+    let phase = hasher.finish() as u16;
+    phase.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::ClusterId, lead_time::Learned};
+
+    fn memory(seconds: u64, present: Option<u32>) -> PolicyMemory {
+        let p95 = Duration::from_secs(seconds);
+        let lead = LeadTime::kept(Learned { p50: p95, p95, samples: 20 });
+        let mut memory = PolicyMemory::default();
+        memory.lead.insert(ClusterId::local(), lead);
+        memory.forecaster = present.map(|minutes| Box::new(Forecaster::new(minutes, 0.95, 0)));
+        memory
+    }
+
+    #[test]
+    fn the_window_is_as_long_as_replicas_take() {
+        assert_eq!(horizon(&PolicyMemory::default()), 5, "three minutes until learned");
+        for (seconds, minutes) in [(5, 2), (60, 3), (185, 5), (195, 5), (600, 12), (3_600, 60)] {
+            assert_eq!(horizon(&memory(seconds, None)), minutes, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn it_is_lengthened_at_once_and_shortened_only_where_it_is_worth_it() {
+        assert_eq!(horizon(&memory(600, Some(5))), 12);
+        assert_eq!(horizon(&memory(560, Some(12))), 12);
+        assert_eq!(horizon(&memory(180, Some(12))), 5);
+        assert_eq!(horizon(&memory(120, Some(5))), 5);
+        assert_eq!(horizon(&memory(60, Some(5))), 3);
+    }
 }

@@ -22,4 +22,4 @@ pub mod settling;
 pub mod weighted;
 
 pub use assess::{Assessment, assess};
-pub use foresight::HORIZON;
+pub use foresight::{horizon, phase};
