@@ -10,6 +10,7 @@ use crate::{
     fleet::ObjectVersion,
     forecast::Forecast,
     ids::{ClusterId, PolicyKey, Target},
+    lead_time::Learned,
     now::{Mono, Now},
     policy::Mode,
     reading::Doubt,
@@ -140,6 +141,8 @@ pub struct Decision {
     pub latency: Option<f64>,
     /// What is expected of the load.
     pub forecast: Option<Forecast>,
+    /// How long replicas take to become ready, by cluster, where that was learned.
+    pub lead: BTreeMap<ClusterId, Learned>,
     /// Every source that had a say.
     pub proposals: Vec<Proposal>,
     /// The result: replicas after behaviour and bounds. In modes that do not write: the recommendation.

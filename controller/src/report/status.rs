@@ -3,15 +3,19 @@
 //! Numbers are quantised and the ones that move by themselves (load, ready replicas, the sentence of the reason)
 //! never cause a write: an unchanged world writes nothing.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use loadline_crds::elastic_policy::{
     ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
-    LoadStatus, Mode, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+    LeadTimeStatus, LoadStatus, Mode, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
 };
 use loadline_policies::{
     desired,
     forecast::{Forecast, trust::Trust},
+    ids::ClusterId,
+    lead_time::{LeadTime, Learned},
     memory::{LatencyTry, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
     now::Now,
     plan::Decision,
@@ -27,6 +31,9 @@ const MAX_TEXT: usize = 1024;
 
 /// A weight baseline that moved less than this is not worth a write.
 const BASELINE_STEP: f64 = 0.05;
+
+/// Nor is a lead time that moved less than this.
+const LEAD_STEP: f64 = 0.2;
 
 /// How urgent it is to write a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +105,8 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
     }
     let messages = old.conditions.iter().map(|c| &c.message).ne(new.conditions.iter().map(|c| &c.message));
     let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref())
-        || try_moved(old.latency_try.as_ref(), new.latency_try.as_ref());
+        || try_moved(old.latency_try.as_ref(), new.latency_try.as_ref())
+        || lead_moved(&old.clusters, &new.clusters);
     if messages || moved { Urgency::Soon } else { Urgency::None }
 }
 
@@ -120,6 +128,7 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     });
     let baseline = status.weight_baseline.as_ref().filter(|b| b.mean.is_finite() && b.mean > 0.0);
     memory.baseline = baseline.map(|b| WeightBaseline::kept(b.mean, now.mono_of(b.at.0)));
+    memory.lead = remembered_lead(&status.clusters);
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
@@ -227,8 +236,45 @@ fn clusters(decision: &Decision) -> Vec<ClusterStatus> {
     decision
         .placement
         .iter()
-        .map(|(id, n)| ClusterStatus { name: id.to_string(), desired: count(*n), ready: ready(id) })
+        .map(|(id, n)| ClusterStatus {
+            name: id.to_string(),
+            desired: count(*n),
+            ready: ready(id),
+            lead_time: decision.lead.get(id).map(lead_time),
+        })
         .collect()
+}
+
+fn lead_time(learned: &Learned) -> LeadTimeStatus {
+    let seconds = |d: Duration| i32::try_from(d.as_secs()).unwrap_or(i32::MAX);
+    LeadTimeStatus {
+        p50_seconds: seconds(learned.p50),
+        p95_seconds: seconds(learned.p95),
+        samples: count(learned.samples),
+    }
+}
+
+/// What an earlier leader had learned about lead times; what cannot be one is dropped.
+fn remembered_lead(clusters: &[ClusterStatus]) -> BTreeMap<ClusterId, LeadTime> {
+    let seconds = |n: i32| u64::try_from(n).ok().map(Duration::from_secs);
+    let of = |cluster: &ClusterStatus| {
+        let LeadTimeStatus { p50_seconds, p95_seconds, samples } = cluster.lead_time?;
+        let (p50, p95) = (seconds(p50_seconds)?, seconds(p95_seconds)?);
+        let learned = Learned { p50, p95, samples: u32::try_from(samples).ok()? };
+        (p50 <= p95).then(|| (ClusterId::new(&cluster.name), LeadTime::kept(learned)))
+    };
+    clusters.iter().filter_map(of).collect()
+}
+
+/// Whether a lead time was learned, or moved by more than a fifth.
+fn lead_moved(old: &[ClusterStatus], new: &[ClusterStatus]) -> bool {
+    let p95 = |clusters: &[ClusterStatus], name: &str| {
+        clusters.iter().find(|c| c.name == name).and_then(|c| c.lead_time).map(|l| f64::from(l.p95_seconds))
+    };
+    new.iter().any(|cluster| match (p95(old, &cluster.name), p95(new, &cluster.name)) {
+        (Some(old), Some(new)) => (new - old).abs() > LEAD_STEP * old,
+        (old, new) => old.is_some() != new.is_some(),
+    })
 }
 
 fn changes(previous: &[ReplicaChange], change: Option<(u32, u32)>, at: Timestamp) -> Vec<ReplicaChange> {

@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use loadline_crds::elastic_policy::{
-    LatencyTryPhase, LatencyTryStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus,
+    ElasticPolicyStatus, LatencyTryPhase, LatencyTryStatus, PersonFloorStatus, ReplicaChange,
+    WeightBaselineStatus,
 };
 use loadline_policies::{
     fleet::{ObjectVersion, Totals},
     ids::{ClusterId, Target},
+    lead_time::{LeadTime, Learned},
     memory::TryPhase,
     now::Now,
     plan::{AppliedAction, Decision, Demand, ScaleAction},
@@ -41,6 +43,7 @@ fn decision(desired: u32, load: f64, fresh: bool) -> Decision {
         redundancy: Some(300.0 / load),
         latency: None,
         forecast: None,
+        lead: BTreeMap::new(),
         proposals: Vec::new(),
         desired,
         placement: BTreeMap::from([(ClusterId::local(), desired)]),
@@ -281,4 +284,24 @@ fn more_changes_than_status_keeps_count_no_less() {
     let memory = remembered(&status, now(100));
     let sum = |up: bool| memory.changes.iter().map(|c| c.delta).filter(|d| (*d > 0) == up).sum::<i64>();
     assert_eq!((sum(false), sum(true)), (-20, 3));
+}
+
+#[test]
+fn a_learned_lead_time_survives_a_restart_and_a_second_more_is_no_write() {
+    // Given that replicas were seen to take three minutes,
+    let lead = |p95| {
+        let p50 = Duration::from_secs(150);
+        let learned = Learned { p50, p95: Duration::from_secs(p95), samples: 20 };
+        Decision { lead: BTreeMap::from([(ClusterId::local(), learned)]), ..decision(3, 200.0, true) }
+    };
+    let of = |decision: &Decision, previous: &ElasticPolicyStatus| {
+        status::of(decision, None, None, previous, now(0))
+    };
+    let first = of(&lead(180), &ElasticPolicyStatus::default());
+    // when a new leader reads it, then it looks as far ahead as the old one did.
+    let memory = remembered(&first, now(60));
+    let learned = memory.lead.get(&ClusterId::local()).and_then(LeadTime::learned).unwrap();
+    assert_eq!((learned.p50.as_secs(), learned.p95.as_secs(), learned.samples), (150, 180, 20));
+    assert_eq!(status::urgency(&first, &of(&lead(181), &first)), status::Urgency::None);
+    assert_eq!(status::urgency(&first, &of(&lead(300), &first)), status::Urgency::Soon);
 }

@@ -18,7 +18,7 @@ pub use load::{LatencyWeights, Load, SeriesMatch, Weights};
 pub use signals::{Activation, Schedule, Trigger};
 pub use status::{
     ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
-    LoadStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+    LeadTimeStatus, LoadStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
 };
 
 /// Most replicas that a policy may name anywhere: the pods that a Kubernetes cluster is built for are

@@ -95,6 +95,21 @@ pub struct ClusterStatus {
     pub desired: i32,
     /// Replicas that are ready there.
     pub ready: i32,
+    /// How long replicas take to become ready there; absent until enough were seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_time: Option<LeadTimeStatus>,
+}
+
+/// How long replicas take from being asked for to being ready. A new leader goes on from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeadTimeStatus {
+    /// Half of them were ready within so many seconds.
+    pub p50_seconds: i32,
+    /// Nineteen of twenty were. The forecast looks at least this far ahead.
+    pub p95_seconds: i32,
+    /// Replicas that this was learned from, 64 at most.
+    pub samples: i32,
 }
 
 /// One change of replicas that was written.

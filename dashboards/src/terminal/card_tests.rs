@@ -33,6 +33,7 @@ fn calm() -> Decision {
         redundancy: Some(1.395),
         latency: Some(0.118),
         forecast: None,
+        lead: BTreeMap::new(),
         proposals: vec![Proposal { source: "load".into(), replicas: 10 }],
         desired: 12,
         placement: BTreeMap::from([(ClusterId::local(), 12)]),
@@ -66,6 +67,7 @@ fn overloaded_in_doubt() -> Decision {
         redundancy: Some(0.565),
         latency: Some(1.9),
         forecast: None,
+        lead: BTreeMap::new(),
         proposals: vec![
             Proposal { source: "load".into(), replicas: 14 },
             Proposal { source: "schedule lunch".into(), replicas: 16 },
@@ -144,6 +146,7 @@ fn an_invalid_policy_still_has_a_card() {
         redundancy: None,
         latency: None,
         forecast: None,
+        lead: BTreeMap::new(),
         proposals: Vec::new(),
         reasons: vec![Reason::new(ReasonCode::InvalidSpec, "spec.bounds: min 5 is above max 3; swap them")],
         conditions: vec![condition(

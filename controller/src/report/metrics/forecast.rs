@@ -30,6 +30,15 @@ struct Chosen {
     candidate: &'static str,
 }
 
+/// How long replicas take to become ready.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct Lead {
+    namespace: String,
+    policy: String,
+    cluster: String,
+    quantile: &'static str,
+}
+
 /// Series of the forecast by policy.
 #[derive(Debug, Default)]
 pub(super) struct Forecasts {
@@ -38,6 +47,7 @@ pub(super) struct Forecasts {
     skill: Changing<Of, f64, AtomicU64>,
     calibration: Changing<Of, f64, AtomicU64>,
     candidate: Changing<Chosen, i64, AtomicI64>,
+    lead: Changing<Lead, f64, AtomicU64>,
 }
 
 impl Forecasts {
@@ -63,6 +73,11 @@ impl Forecasts {
             "Share of the windows of two days that the forecast covered",
             self.calibration.family.clone(),
         );
+        r.register(
+            "lead_time_seconds",
+            "Seconds that replicas take from being asked for to being ready, as far as they were learned",
+            self.lead.family.clone(),
+        );
         r.register("forecast_candidate", "1 for the candidate that is used", self.candidate.family.clone());
     }
 
@@ -85,6 +100,14 @@ impl Forecasts {
             (Chosen { namespace: of.namespace.clone(), policy: of.policy.clone(), candidate }, 1)
         });
         self.candidate.show(chosen.collect::<BTreeMap<_, _>>());
+        let learned = judged.iter().flat_map(|(of, d)| d.lead.iter().map(move |(id, lead)| (of, id, lead)));
+        let seconds = learned.flat_map(|(of, id, lead)| {
+            [("0.5", lead.p50), ("0.95", lead.p95)].map(|(quantile, time)| {
+                let (namespace, policy) = (of.namespace.clone(), of.policy.clone());
+                (Lead { namespace, policy, cluster: id.to_string(), quantile }, time.as_secs_f64())
+            })
+        });
+        self.lead.show(seconds.collect());
     }
 }
 
