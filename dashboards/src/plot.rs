@@ -50,6 +50,8 @@ pub struct Panel {
     pub lines: Vec<Line>,
     /// A range to shade: where the values should be.
     pub band: Option<(f64, f64)>,
+    /// An area between two courses, `(seconds, lower, upper)`: what was expected. What is not finite is a gap.
+    pub ribbon: Vec<(f64, f64, f64)>,
     /// Stretches of time to mark, `(from, to)`: when something was wrong.
     pub marks: Vec<(f64, f64)>,
     /// The highest value to show; the highest of the lines when absent.
@@ -105,7 +107,8 @@ impl Plot {
 
 impl Panel {
     fn highest(&self) -> f64 {
-        let values = self.lines.iter().flat_map(|l| &l.points).map(|p| p.1).filter(|v| v.is_finite());
+        let lines = self.lines.iter().flat_map(|l| &l.points).map(|p| p.1);
+        let values = lines.chain(self.ribbon.iter().map(|p| p.2)).filter(|v| v.is_finite());
         self.top.unwrap_or_else(|| values.fold(0.0, f64::max) * 1.05).max(f64::MIN_POSITIVE)
     }
 }
@@ -149,6 +152,7 @@ impl Frame {
                  fill-opacity=\"0.15\"/>"
             );
         }
+        self.ribbon(svg, &panel.ribbon);
         let (upper, tall) = (self.upper(), self.lower() - self.upper());
         for (from, to) in &panel.marks {
             // A moment must be seen too.
@@ -158,6 +162,19 @@ impl Frame {
                 "<rect x=\"{left:.1}\" y=\"{upper:.1}\" width=\"{wide:.1}\" height=\"{tall:.1}\" fill=\"#d55e00\" \
                  fill-opacity=\"0.35\"/>"
             );
+        }
+    }
+
+    fn ribbon(&self, svg: &mut String, points: &[(f64, f64, f64)]) {
+        for part in points.split(|(_, low, high)| !(low.is_finite() && high.is_finite())) {
+            let corner = |(time, value): (f64, f64)| format!("{:.1} {:.1}", self.x(time), self.y(value));
+            let above = part.iter().map(|(time, _, high)| corner((*time, *high)));
+            let below = part.iter().rev().map(|(time, low, _)| corner((*time, *low)));
+            let corners: Vec<_> = above.chain(below).collect();
+            if !corners.is_empty() {
+                let d = corners.join("L");
+                let _ = writeln!(svg, "<path d=\"M{d}Z\" fill=\"#e69f00\" fill-opacity=\"0.35\"/>");
+            }
         }
     }
 
@@ -284,6 +301,16 @@ mod tests {
         let seen = thinned(&points);
         assert!(seen.len() <= 2 * COLUMNS + 2, "{}", seen.len());
         assert!(seen.contains(&(77_777.0, 9.0)));
+    }
+
+    #[test]
+    fn a_ribbon_is_filled_and_broken_where_nothing_was_expected() {
+        let ribbon = vec![(0.0, 1.0, 2.0), (1.0, 1.0, 3.0), (2.0, f64::NAN, 3.0), (3.0, 1.0, 2.0)];
+        let panel = Panel { ribbon, ..Panel::default() };
+        let line = Line::new("load", [(0.0, 1.0), (3.0, 1.0)]);
+        let panels = vec![Panel { lines: vec![line], ..panel }];
+        let svg = Plot { title: "ribbon".into(), time: Time::Elapsed, panels }.svg();
+        assert_eq!(svg.matches("Z\" fill=\"#e69f00\"").count(), 2, "{svg}");
     }
 
     #[test]

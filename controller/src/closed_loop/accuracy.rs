@@ -1,6 +1,8 @@
 //! How good the forecast was, beside what it was used for.
 
-use loadline_policies::forecast::Forecaster;
+use std::collections::BTreeMap;
+
+use loadline_policies::forecast::{Candidate, Forecast, Forecaster, trust::Trust};
 
 use super::{STEP_SECONDS, grid::count};
 
@@ -18,6 +20,44 @@ pub struct Accuracy {
     pub wape_15m: Option<f64>,
     /// The same 60 minutes ahead.
     pub wape_60m: Option<f64>,
+}
+
+/// How much a forecast was trusted, and whose it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Influence {
+    trust: [usize; Trust::ALL.len()],
+    candidates: [usize; Candidate::ALL.len()],
+}
+
+impl Influence {
+    /// A forecast was made.
+    pub(super) fn see(&mut self, forecast: &Forecast) {
+        let count = |counts: &mut [usize], at: Option<usize>| {
+            if let Some(count) = at.and_then(|at| counts.get_mut(at)) {
+                *count += 1;
+            }
+        };
+        count(&mut self.trust, Trust::ALL.iter().position(|trust| *trust == forecast.trust));
+        count(&mut self.candidates, Candidate::ALL.iter().position(|c| *c == forecast.candidate));
+    }
+
+    /// The shares of the time with each trust, 0 to 1; without those that never were.
+    #[must_use]
+    pub fn trust(&self) -> BTreeMap<&'static str, f64> {
+        shares(Trust::ALL.map(Trust::name), self.trust)
+    }
+
+    /// The shares of the time in which each candidate was used, 0 to 1; without those that never were.
+    #[must_use]
+    pub fn candidates(&self) -> BTreeMap<&'static str, f64> {
+        shares(Candidate::ALL.map(Candidate::name), self.candidates)
+    }
+}
+
+fn shares<const N: usize>(names: [&'static str; N], counts: [usize; N]) -> BTreeMap<&'static str, f64> {
+    let all: usize = counts.iter().sum();
+    let named = names.into_iter().zip(counts).filter(|(_, n)| *n > 0);
+    named.map(|(name, n)| (name, count(n) / count(all))).collect()
 }
 
 /// The share of windows whose highest load stayed at or under what was forecast for them; looked at once a minute.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 use loadline_policies::{
     fleet::{Cluster, ClusterState, Fleet, Instance, LoadSample, ObjectVersion, Workload},
+    forecast::Forecast,
     ids::ClusterId,
     memory::{self, Memory},
     now::Now,
@@ -82,9 +83,9 @@ impl Scaler for LoadlineScaler {
         wanted
     }
 
-    fn forecast(&self) -> Option<f64> {
+    fn forecast(&self) -> Option<Forecast> {
         let mut forecasters = self.memory.policies.values().filter_map(|policy| policy.forecaster.as_ref());
-        forecasters.next()?.forecast(self.fleet.now.wall).map(|forecast| forecast.soon)
+        forecasters.next()?.forecast(self.fleet.now.wall)
     }
 
     fn wape(&self, from: i64) -> [Option<f64>; 2] {

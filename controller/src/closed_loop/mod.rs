@@ -20,7 +20,7 @@ mod strategy;
 mod trace;
 
 pub use self::{
-    accuracy::Accuracy,
+    accuracy::{Accuracy, Influence},
     grid::{Grid, Noise},
     run::{Course, Simulated, Simulation},
     score::Score,

@@ -10,7 +10,7 @@ use loadline_policies::{
 
 use super::{
     Accuracy, Grid, STEP_SECONDS, Score, Strategy,
-    accuracy::calibration,
+    accuracy::{Influence, calibration},
     grid::count,
     loadline::LoadlineScaler,
     pods::Pods,
@@ -48,6 +48,8 @@ pub struct Simulated {
     pub took: Duration,
     /// How good its forecast was.
     pub accuracy: Accuracy,
+    /// How much its forecast was trusted, and whose it was.
+    pub influence: Influence,
     /// Replicas over time.
     pub course: Course,
 }
@@ -104,7 +106,7 @@ impl Simulation {
         let start = demand(first, self.per_replica).clamp(bounds.min.max(1), bounds.max);
         let mut pods = Pods::new(start, steps(self.lead_time));
         let mut scorer = Scorer::default();
-        let mut course = Course::default();
+        let (mut course, mut influence) = (Course::default(), Influence::default());
         for (step, now) in load.iter().enumerate() {
             pods.advance(step);
             let past = load.get(..step).unwrap_or_default();
@@ -120,12 +122,17 @@ impl Simulation {
             }
             course.spec.push(pods.spec());
             course.ready.push(pods.ready());
-            course.forecast.push(scaler.forecast().unwrap_or(f64::NAN));
+            let forecast = scaler.forecast();
+            course.forecast.push(forecast.map_or(f64::NAN, |forecast| forecast.soon));
+            if let Some(forecast) = forecast.filter(|_| step >= self.warmup) {
+                influence.see(&forecast);
+            }
         }
         let counted = count(load.len().saturating_sub(self.warmup));
         let days = counted * f64::from(STEP_SECONDS) / SECONDS_OF_A_DAY;
         let accuracy = self.accuracy(scaler.as_ref(), &course);
-        Simulated { strategy, score: scorer.score(days), took: began.elapsed(), accuracy, course }
+        let (score, took) = (scorer.score(days), began.elapsed());
+        Simulated { strategy, score, took, accuracy, influence, course }
     }
 
     fn accuracy(&self, scaler: &dyn Scaler, course: &Course) -> Accuracy {

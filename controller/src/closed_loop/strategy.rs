@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use loadline_policies::{
     behaviour::tolerance::Tolerances,
     desired::trigger,
+    forecast::Forecast,
     now::Mono,
     policy::{Amount, Behaviour, Bounds, RateRule, Rules, Select},
     reference::{cudgx, hpa},
@@ -125,8 +126,8 @@ pub(super) trait Scaler {
     /// Replicas to ask for from this step on.
     fn decide(&mut self, view: &View<'_>) -> u32;
 
-    /// The load that it plans for, of the one that forecasts.
-    fn forecast(&self) -> Option<f64> {
+    /// What it expects, of the one that forecasts.
+    fn forecast(&self) -> Option<Forecast> {
         None
     }
 

@@ -26,6 +26,22 @@ pub enum Trust {
     Full,
 }
 
+impl Trust {
+    /// All, the least first.
+    pub const ALL: [Self; 4] = [Self::Shadow, Self::Recommend, Self::ScaleOutOnly, Self::Full];
+
+    /// Its name in status and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shadow => "Shadow",
+            Self::Recommend => "Recommend",
+            Self::ScaleOutOnly => "ScaleOutOnly",
+            Self::Full => "Full",
+        }
+    }
+}
+
 /// What trust is judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Evidence {

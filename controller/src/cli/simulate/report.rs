@@ -10,6 +10,9 @@ use crate::closed_loop::{STEP, Simulated, Simulation};
 /// Its file in the directory that was asked for.
 pub(super) const FILE: &str = "report.html";
 
+/// Steps of a day.
+const STEPS_OF_A_DAY: usize = 86_400 / STEP.as_secs() as usize;
+
 const STYLE: &str = "body{font-family:sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}\
     table{border-collapse:collapse;margin:1em 0}td,th{padding:.3em .8em;text-align:right;border-bottom:1px solid #ddd}\
     td:first-child,th:first-child{text-align:left}svg{width:100%;height:auto}p{line-height:1.4}";
@@ -50,7 +53,52 @@ impl Part<'_> {
             self.simulation.per_replica
         );
         table(html, results);
+        for sentence in results.iter().filter_map(StrategyResult::forecast) {
+            let _ = writeln!(html, "<p>{}</p>", escape(&sentence));
+        }
+        html.push_str(&self.busiest_day().svg());
         html.push_str(&self.plot(trace).svg());
+    }
+
+    /// The day with the highest load, close enough to see each step: what was forecast, and what each strategy did.
+    fn busiest_day(&self) -> Plot {
+        let load = &self.simulation.grid.load;
+        let scored =
+            load.iter().enumerate().skip(self.simulation.warmup).filter(|(_, load)| load.is_finite());
+        let peak = scored.max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(step, _)| step);
+        let half = STEPS_OF_A_DAY / 2;
+        let from = peak.saturating_sub(half).min(load.len().saturating_sub(STEPS_OF_A_DAY));
+        let day = |values: &mut dyn Iterator<Item = f64>| {
+            let values: Vec<f64> = values.skip(from).take(STEPS_OF_A_DAY).collect();
+            self.simulation.times().skip(from).zip(values).collect::<Vec<_>>()
+        };
+        let seen = day(&mut load.iter().copied());
+        let mut panels = Vec::new();
+        for run in self.runs.iter().filter(|run| run.course.forecast.iter().any(|load| load.is_finite())) {
+            let forecast = day(&mut run.course.forecast.iter().copied());
+            panels.push(Panel {
+                title: format!(
+                    "load, requests/s; shaded: up to what {} forecast before it came",
+                    run.strategy
+                ),
+                lines: vec![Line::new("load", seen.iter().copied())],
+                ribbon: seen
+                    .iter()
+                    .zip(&forecast)
+                    .map(|((at, load), (_, most))| (*at, *load, *most))
+                    .collect(),
+                ..Panel::default()
+            });
+        }
+        let needed = day(&mut self.simulation.needed().map(|n| n.map_or(f64::NAN, f64::from)));
+        let ready = |run: &Simulated| day(&mut run.course.ready.iter().map(|n| f64::from(*n)));
+        let strategies = self.runs.iter().map(|run| Line::new(&run.strategy.to_string(), ready(run)));
+        panels.push(Panel {
+            title: "ready replicas".to_owned(),
+            lines: std::iter::once(Line::new("needed", needed)).chain(strategies).collect(),
+            ..Panel::default()
+        });
+        Plot { title: "the busiest day".to_owned(), time: Time::Unix, panels }
     }
 
     /// The load, and for each strategy its ready replicas over those that were needed.

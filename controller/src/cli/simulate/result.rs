@@ -1,6 +1,6 @@
 //! The result of a simulation: a contract that tools parse (elasticity.md §7), and a table for people.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
@@ -35,6 +35,12 @@ pub(super) struct StrategyResult {
     wape_15m: Option<f64>,
     /// The same 60 minutes ahead.
     wape_60m: Option<f64>,
+    /// Shares of the time, 0 to 1, with each trust in the forecast; of forecasts only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    trust: BTreeMap<&'static str, f64>,
+    /// Shares of the time, 0 to 1, in which each candidate's forecast was used; of forecasts only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    candidates: BTreeMap<&'static str, f64>,
     /// What the simulation took.
     seconds: f64,
 }
@@ -65,6 +71,8 @@ impl From<&Simulated> for StrategyResult {
             calibration: simulated.accuracy.calibration,
             wape_15m: simulated.accuracy.wape_15m,
             wape_60m: simulated.accuracy.wape_60m,
+            trust: simulated.influence.trust(),
+            candidates: simulated.influence.candidates(),
             seconds: simulated.took.as_secs_f64(),
         }
     }
@@ -92,6 +100,27 @@ impl StrategyResult {
             format!("{:.0}", score.scale_ops_per_day),
             format!("{:.0}", score.pods_changed_per_day),
         ]
+    }
+
+    /// How good the forecast was and how far it was trusted, in a sentence; `None` of what does not forecast.
+    pub(super) fn forecast(&self) -> Option<String> {
+        let share = |x: f64| format!("{:.1} %", 100.0 * x);
+        let ratio = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.2}"));
+        let named = |shares: &BTreeMap<&'static str, f64>| {
+            let mut all: Vec<_> = shares.iter().collect();
+            all.sort_by(|a, b| b.1.total_cmp(a.1));
+            all.iter().map(|(name, part)| format!("{name} {}", share(**part))).collect::<Vec<_>>().join(", ")
+        };
+        Some(format!(
+            "{}: what was forecast was not passed in {} of the times until new replicas were ready. Its error 15 and 60 \
+             minutes ahead is {} and {} of the last value's. Trust: {}. By: {}.",
+            self.strategy,
+            share(self.calibration?),
+            ratio(self.wape_15m),
+            ratio(self.wape_60m),
+            named(&self.trust),
+            named(&self.candidates)
+        ))
     }
 }
 
