@@ -39,6 +39,8 @@ pub enum Time {
     Elapsed,
     /// Unix seconds, shown in UTC.
     Unix,
+    /// No times at all but another number.
+    Number,
 }
 
 /// Lines with one scale.
@@ -229,6 +231,7 @@ impl Time {
     fn text(self, at: f64) -> String {
         match self {
             Self::Elapsed => format!("{} s", number(at)),
+            Self::Number => format!("{at:.2}"),
             Self::Unix => {
                 #[expect(clippy::cast_possible_truncation, reason = "Unix seconds; `as` saturates")]
                 let second = at as i64;

@@ -13,6 +13,11 @@ async fn many_policies_are_followed_with_few_queries_and_rest_without_a_write() 
 }
 
 #[tokio::test]
+async fn fewer_violations_than_hpa_at_the_same_cost() {
+    proofs::run("frontier", Scale::TENTH).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_replayed_load_is_followed() {
     proofs::run("replay", Scale::TENTH).await.unwrap();
 }

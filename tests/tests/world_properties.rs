@@ -1,24 +1,29 @@
 //! The whole production tick over the simulated fleet, under random schedules of faults.
 //!
 //! Each case is a world of three workloads (plain requests, latency-weighted requests, a queue with a trigger of
-//! its own), each with its own schedule of faults. A failing case is shrunk, printed, and kept in
-//! `proptest-regressions`. `PROPTEST_CASES` sets how many cases are run.
+//! its own), each with its own schedule of faults and a forecast that begins with full trust. A failing case is shrunk,
+//! printed, and its seed kept in `tests/proptest-regressions/world_properties.txt`, from where it is tried first in every
+//! later run (`tests/broken` shows that it is). `PROPTEST_CASES` sets how many cases are run.
 
 #![expect(clippy::unwrap_used, reason = "a test says what it needs by panicking")]
 
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, sync::OnceLock, time::Duration};
+
+use jiff::Timestamp;
 
 use loadline_chaos::world::{
     Fault, FaultKind, MeasuredAt, Shape, Signal, Step, Traffic, WorkloadConfig, World, WorldConfig,
     service::{Queue, ServiceModel},
 };
-use loadline_controller::simulated::Drive;
+use loadline_controller::{ports::Clock as _, simulated::Drive};
 use loadline_crds::ElasticPolicy;
 use loadline_policies::{
+    forecast::{Forecaster, trust::Trust},
+    ids::PolicyKey,
     plan::{Applied, Decision, Plan},
     reason::ConditionKind,
 };
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 const SYNC: Duration = Duration::from_secs(5);
 /// Faults begin and end before this.
@@ -125,6 +130,27 @@ fn world(fates: &[Fate; 3], seed: u64) -> World {
     World::new(config, faults.collect(), seed)
 }
 
+/// A forecaster with full trust: of four days, between 300 and 700 requests per second, that end at a Unix time.
+///
+/// The loads of a case know nothing of them, so it soon says too much or too little: it must not cost capacity either.
+fn trusted(end: i64) -> Forecaster {
+    static LEARNED: OnceLock<(i64, Forecaster)> = OnceLock::new();
+    let (learned, forecaster) = LEARNED.get_or_init(|| {
+        let mut forecaster = Forecaster::new(5, 0.95, 0);
+        for second in (end - 4 * 86_400..=end).step_by(60) {
+            #[expect(clippy::cast_precision_loss, reason = "seconds of a day, and of a few minutes")]
+            let (day, noise) = (second.rem_euclid(86_400) as f64 / 86_400.0, (second % 420) as f64 / 420.0);
+            let load = 500.0 - 200.0 * (std::f64::consts::TAU * day).cos() + 20.0 * noise;
+            forecaster.remember(Timestamp::from_second(second).unwrap(), load);
+        }
+        (end, forecaster)
+    });
+    assert_eq!(*learned, end, "all worlds begin at the same time");
+    let trust = forecaster.forecast(Timestamp::from_second(end).unwrap()).map(|forecast| forecast.trust);
+    assert_eq!(trust, Some(Trust::Full));
+    forecaster.clone()
+}
+
 fn policies() -> Vec<ElasticPolicy> {
     let policy = |name: &str, rest: &str| {
         let yaml = format!(
@@ -172,6 +198,10 @@ struct End {
 /// Plays a case to its end, checking the promises in every sync.
 fn play(fates: &[Fate; 3], seed: u64) -> Result<End, TestCaseError> {
     let mut drive = Drive::new(world(fates, seed), policies(), SYNC);
+    let start = drive.fleet().now().wall.as_second();
+    for name in NAMES {
+        drive.foresee(PolicyKey::new("shop", name), trusted(start));
+    }
     let mut recovered = BTreeSet::new();
     loop {
         let plan = drive.advance();
@@ -204,7 +234,14 @@ fn is_fresh(decision: &Decision) -> bool {
 
 fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(CASES);
-    ProptestConfig { cases, max_shrink_iters: 400, ..ProptestConfig::default() }
+    // The usual place is found beside a lib.rs, and there is none above this file.
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/world_properties.txt");
+    ProptestConfig {
+        cases,
+        max_shrink_iters: 400,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(seeds))),
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

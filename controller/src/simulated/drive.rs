@@ -7,6 +7,7 @@ use loadline_chaos::world::World;
 use loadline_crds::ElasticPolicy;
 use loadline_policies::{
     fleet::{Fleet, Workload},
+    forecast::Forecaster,
     ids::PolicyKey,
     memory::{self, Memory},
     plan::{Action, Applied, Decision, Outcome, Plan, Proposed},
@@ -76,6 +77,11 @@ impl Drive {
     #[must_use]
     pub fn fleet(&self) -> &SimulatedFleet {
         &self.fleet
+    }
+
+    /// Gives a policy a forecaster that has learned already, as after a bulk read of history.
+    pub fn foresee(&mut self, policy: PolicyKey, forecaster: Forecaster) {
+        self.memory.policies.entry(policy).or_default().forecaster = Some(Box::new(forecaster));
     }
 
     /// Forgets everything that is not in the API server, as a process that was started again.

@@ -17,6 +17,9 @@ use super::{
 const BETTER: f64 = 0.95;
 /// A loss under this share of the load cannot be better than the last value's by any share that means something.
 const PERFECT: f64 = 0.002;
+/// What is above the quantile by less is no miss: a bin of the conformal histogram is 5 % of the spread, which is at
+/// least 0.2 % of the load, and a load that hardly moves may lie anywhere in it.
+const ROUNDING: f64 = 2e-4;
 const CANDIDATES: usize = Candidate::ALL.len();
 /// All but the regression, in the order of [`Candidate::ALL`].
 const OTHERS: usize = CANDIDATES - 1;
@@ -203,7 +206,7 @@ impl Horizon {
         let Some(used) = open.used else { return };
         let loss = |quantile: f32| pinball(actual, f64::from(quantile), self.q);
         let losses = open.quantiles.map(|quantile| quantile.map_or(f64::MAX, loss));
-        let missed = if actual > f64::from(used) * (1.0 + 1e-6) { 1.0 } else { 0.0 };
+        let missed = if actual > f64::from(used) * (1.0 + ROUNDING) { 1.0 } else { 0.0 };
         let mut scores = [0.0; SCORES];
         let values = losses.into_iter().chain([loss(open.load), missed, actual]);
         scores.iter_mut().zip(values).for_each(|(score, value)| *score = value);

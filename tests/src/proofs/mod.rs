@@ -11,6 +11,7 @@
 
 mod election;
 mod fleet;
+mod frontier;
 mod record;
 mod replay;
 mod stage;
@@ -78,7 +79,7 @@ pub struct Proof {
 }
 
 /// All proofs, in alphabetical order.
-pub const ALL: &[Proof] = &[election::PROOF, fleet::PROOF, replay::PROOF, step::PROOF];
+pub const ALL: &[Proof] = &[election::PROOF, fleet::PROOF, frontier::PROOF, replay::PROOF, step::PROOF];
 
 /// Runs a proof; its figures are printed and kept.
 ///
