@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
+    load::awaited::Awaited,
     now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan, ScaleAction},
     policy::{LatencyObjective, Load, PerReplica},
@@ -74,6 +75,8 @@ pub struct PolicyMemory {
     pub latency: Option<LatencyTry>,
     /// Since when the forecast would do with fewer.
     pub surplus: Option<Surplus>,
+    /// That the forecaster has not learned its past yet.
+    pub awaited: Option<Awaited>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.
     #[serde(skip)]
     pub forecaster: Option<Box<Forecaster>>,

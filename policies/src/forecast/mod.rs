@@ -15,13 +15,17 @@ mod conformal;
 mod direct;
 mod errors;
 mod features;
+mod handover;
 pub mod history;
 mod horizon;
 mod level;
+pub mod past;
 mod point;
 mod regression;
 mod ripple;
 pub mod trust;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -33,7 +37,7 @@ use self::{
     candidate::Trend,
     direct::Direct,
     features::{Aim, Courses, Recent, features},
-    history::History,
+    history::{History, Ring},
     horizon::Horizon,
     level::Peak,
     point::Point,
@@ -62,6 +66,8 @@ pub struct Forecaster {
     /// Forecasts for people, where they are asked for.
     points: Vec<(Point, f64)>,
     q: f64,
+    /// The last minutes that were seen, for a successor.
+    minutes: Ring,
     /// The minute that is not over, and its highest load so far.
     current: Option<(i64, f64)>,
     /// The last minute that was learned from, and its load.
@@ -116,6 +122,7 @@ impl Forecaster {
             hold: Direct::new(HOLD),
             points: Vec::new(),
             q,
+            minutes: Ring::new(Duration::from_mins(1), handover::KEPT),
             current: None,
             last: None,
             first: None,
@@ -192,6 +199,7 @@ impl Forecaster {
 
     /// A minute is over.
     fn minute(&mut self, number: i64, load: f64) {
+        self.minutes.record(number.saturating_mul(MINUTE), load);
         match self.last {
             Some((last, before)) if number - last <= BRIDGED => {
                 #[expect(clippy::cast_precision_loss, reason = "minutes of a short gap")]

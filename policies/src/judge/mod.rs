@@ -195,6 +195,8 @@ fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
     }
     if another_load {
         memory.baseline = None;
+        // Its loads were of other weights.
+        (memory.forecaster, memory.awaited) = (None, None);
     }
     if another_load || another_measure {
         memory.latency = None;
@@ -326,6 +328,8 @@ mod other_writers;
 mod outages;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod restarts;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
