@@ -31,10 +31,11 @@ use crate::{
     apply::KubeActuator,
     client::{ClientError, Clients},
     config::Config,
+    history::{self, Desk},
     lease::{Driver, LeaseError, LeaseName, Permit, Timing},
     observe::{
         kubernetes::{Discovery, Kind, KubeFleet, Standing, watch_owners},
-        prometheus::{PrometheusTelemetry, SharedPodOwners},
+        prometheus::{PrometheusArchive, PrometheusTelemetry, SharedPodOwners},
     },
     ports::{Clock, Objects},
     report::{
@@ -147,7 +148,10 @@ pub async fn run(settings: Settings) -> Result<Ended, OperatorError> {
         permit: permit.clone(),
         telemetry: Arc::clone(&ports.telemetry),
     };
-    let life = Loop { role, sync: config.sync, listener, stop: stop.clone() };
+    let (history, orders, news) = Desk::new();
+    let archive = PrometheusArchive::new(&config);
+    tasks.spawn(history::run(archive, Arc::clone(&clock), Arc::clone(&metrics), orders, news, stop.clone()));
+    let life = Loop { role, sync: config.sync, listener, history, stop: stop.clone() };
     let profiles = KnownProfiles::of(&config.profiles);
     let new_mind = |objects: &Objects| restored(objects, &profiles, clock.as_ref());
     tokio::select! {

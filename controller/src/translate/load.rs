@@ -94,7 +94,7 @@ pub(super) fn selector(load: &api::Load, c: &mut Complaints) -> Option<SeriesSel
 
 /// How demand is forecast.
 pub(super) fn forecast(forecast: &api::Forecast, c: &mut Complaints) -> Option<Forecasting> {
-    let (quantile, history) = (forecast.quantile, forecast.history.get());
+    let (quantile, history) = (forecast.quantile, forecast.history.0);
     let quantile = if quantile > 0.0 && quantile < 1.0 {
         Some(quantile)
     } else {

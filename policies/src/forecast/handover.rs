@@ -8,6 +8,12 @@ use super::{Forecaster, MINUTE};
 pub(super) const KEPT: usize = 120;
 
 impl Forecaster {
+    /// The minutes of its windows, and its quantile.
+    #[must_use]
+    pub fn terms(&self) -> (u32, f64) {
+        (self.soon.minutes(), self.q)
+    }
+
     /// Whether both are of the same windows at the same quantile.
     #[must_use]
     pub fn is_alike(&self, other: &Self) -> bool {
