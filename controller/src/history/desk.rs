@@ -1,9 +1,6 @@
 //! The desk: where the loop orders the past of those who await it, and takes what was learned.
 
-use std::{
-    collections::BTreeMap,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use loadline_policies::{
     ids::PolicyKey,

@@ -1,8 +1,11 @@
 //! An archive of numbers, for tests.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use jiff::Timestamp;
@@ -40,16 +43,18 @@ pub(super) fn ask(name: &str) -> LoadAsk {
         selector: SeriesSelector::Profile,
         detail: Detail::default(),
         expected: [(ClusterId::local(), 3)].into(),
-        triggers: Default::default(),
+        triggers: BTreeMap::new(),
     }
 }
 
 impl Archive for Numbers {
     fn batches(&self, asks: &[LoadAsk]) -> (Vec<Batch>, Vec<Unreadable>) {
-        let (bare, asks): (Vec<_>, Vec<_>) = asks.iter().cloned().partition(|a| a.profile == "otel-http-pods");
-        let why = || "the pods of the past are gone".to_owned();
-        let unreadable = bare.into_iter().map(|a| Unreadable { policy: a.policy, why: why() }).collect();
-        (vec![Batch { source: "a".into(), profile: "otel-http".into(), asks }], unreadable)
+        let dark = |ask: &&LoadAsk| ask.expected.contains_key(&ClusterId::new("dark"));
+        let why = || "no source knows the cluster dark".to_owned();
+        let unreadable =
+            asks.iter().filter(dark).map(|a| Unreadable { policy: a.policy.clone(), why: why() });
+        let batch = Batch { source: "a".into(), profile: "otel-http".into(), asks: asks.to_vec() };
+        (vec![batch], unreadable.collect())
     }
 
     async fn read(&self, batch: &Batch, span: Span) -> Result<Page, Doubt> {

@@ -20,8 +20,19 @@ use crate::ports::{Archive, Batch, LoadAsk};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// So many failures one after the other, and the source is left alone: about four minutes.
-const PATIENCE: u32 = 9;
+/// How much is asked of a source, and how long it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// Each query is followed by a rest as long as it took: at most half of the time of one connection.
+    pub rests: bool,
+    /// So many failures one after the other, and the source is left alone.
+    pub patience: u32,
+}
+
+/// Beside a loop that reads the same source: gently, and for about four minutes of failures.
+pub const BESIDE_THE_LOOP: Manner = Manner { rests: true, patience: 9 };
+/// For a person who waits.
+pub const FOR_A_PERSON: Manner = Manner { rests: false, patience: 2 };
 
 /// The pasts of a batch, by policy and cluster.
 pub type Pasts = BTreeMap<PolicyKey, BTreeMap<ClusterId, Past>>;
@@ -54,13 +65,12 @@ pub fn make_room(pasts: &mut Pasts, ask: &LoadAsk, until: Timestamp, length: Dur
     pasts.entry(ask.policy.clone()).or_default().extend(ask.expected.keys().map(room));
 }
 
-/// Reads a batch into the room that was made, the `longest` of it, telling each step. `restful`: it takes at most half
-/// of the time of one connection.
+/// Reads a batch into the room that was made, the `longest` of it, telling each step.
 pub async fn read(
     archive: &impl Archive,
     batch: &Batch,
     longest: &Past,
-    restful: bool,
+    manner: Manner,
     pasts: &mut Pasts,
     mut told: impl FnMut(Step),
 ) -> End {
@@ -71,7 +81,7 @@ pub async fn read(
         let began = Instant::now();
         let page = archive.read(batch, span).await;
         let took = began.elapsed();
-        let rest = if restful { took } else { Duration::ZERO };
+        let rest = if manner.rests { took } else { Duration::ZERO };
         match page {
             Ok(page) => {
                 failures = 0;
@@ -90,7 +100,7 @@ pub async fn read(
                 told(Step { took, result: Err(doubt.clone()), share: course.share() });
                 failures += 1;
                 let smaller = too_much(&doubt) && course.halve(span);
-                if failures > PATIENCE || is_final(&doubt) {
+                if failures > manner.patience || is_final(&doubt) {
                     return if course.has_the_newest() { End::Newest(doubt) } else { End::Failed(doubt) };
                 }
                 // A smaller query may be tried as soon as the source had its rest.

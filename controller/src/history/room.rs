@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     learn::{self, Lesson},
-    read::{End, Pasts, Step, make_room, read},
+    read::{BESIDE_THE_LOOP, End, Pasts, Step, make_room, read},
 };
 use crate::{
     ports::{Archive, Batch, Clock, LoadAsk},
@@ -185,7 +185,9 @@ impl<'a, A: Archive> Job<'a, A> {
                     queries += more;
                     points += read;
                 }
-                Err(doubt) => tracing::warn!(source, profile, %doubt, "the past could not be read; trying again"),
+                Err(doubt) => {
+                    tracing::warn!(source, profile, %doubt, "the past could not be read; trying again");
+                }
             }
             if told.elapsed() >= TELL {
                 told = Instant::now();
@@ -193,10 +195,12 @@ impl<'a, A: Archive> Job<'a, A> {
                 tracing::info!(source, profile, percent, points, queries, "reading the past of the load");
             }
         };
-        let end = read(self.archive, batch, &longest, true, &mut self.pasts, tell).await;
+        let end = read(self.archive, batch, &longest, BESIDE_THE_LOOP, &mut self.pasts, tell).await;
         let seconds = began.elapsed().as_secs();
         match &end {
-            End::Whole => tracing::info!(source, profile, points, queries, seconds, "the past of the load was read"),
+            End::Whole => {
+                tracing::info!(source, profile, points, queries, seconds, "the past of the load was read");
+            }
             End::Newest(doubt) => {
                 tracing::warn!(source, profile, %doubt, points, seconds, "only the newest past could be read");
             }

@@ -21,7 +21,8 @@ async fn run(archive: &Numbers) -> Told {
     let (until, length) = (Timestamp::from_second(20 * DAY).unwrap(), Duration::from_hours(336));
     batches[0].asks.iter().for_each(|ask| make_room(&mut pasts, ask, until, length));
     let longest = Past::new(until, length);
-    let end = read(archive, &batches[0], &longest, true, &mut pasts, |step| steps.push(step)).await;
+    let end =
+        read(archive, &batches[0], &longest, BESIDE_THE_LOOP, &mut pasts, |step| steps.push(step)).await;
     Told { pasts, steps, end }
 }
 

@@ -80,7 +80,8 @@ impl Archive for PrometheusArchive {
         let groups = self.telemetry.groups(&batch.asks, &mut Readings::default());
         let of_source = self.telemetry.clients.iter().zip(groups);
         let found = of_source.filter(|(client, _)| client.source.name == batch.source);
-        let Some((client, group)) = found.flat_map(|(client, groups)| groups.into_iter().map(move |g| (client, g))).next()
+        let Some((client, group)) =
+            found.flat_map(|(client, groups)| groups.into_iter().map(move |g| (client, g))).next()
         else {
             return Err(Doubt::NotConfigured(format!("there is no source {}", batch.source)));
         };

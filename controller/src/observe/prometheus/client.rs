@@ -162,11 +162,13 @@ impl Client {
         &self,
         promql: &str,
         limits: Limits,
-        send: impl Future<Output = Result<Vec<u8>, Doubt>>,
+        answer: impl Future<Output = Result<Vec<u8>, Doubt>>,
     ) -> Result<Vec<u8>, Doubt> {
         self.traffic.queries.fetch_add(1, Ordering::Relaxed);
-        let sent = timeout_at(limits.deadline, send);
-        let body = sent.await.unwrap_or(Err(Doubt::TimedOut)).map_err(|doubt| self.failed(promql, doubt))?;
+        let body = timeout_at(limits.deadline, answer)
+            .await
+            .unwrap_or(Err(Doubt::TimedOut))
+            .map_err(|doubt| self.failed(promql, doubt))?;
         self.traffic.bytes.fetch_add(u64::try_from(body.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Ok(body)
     }

@@ -1,6 +1,8 @@
 //! The answer to a range query: each series with its samples, handed on one series at a time.
 
-use super::{Cow, DeserializeSeed, Deserializer, Doubt, IgnoredAny, Labels, MapAccess, Pair, Sample, SeqAccess};
+use super::{
+    Cow, DeserializeSeed, Deserializer, Doubt, IgnoredAny, Labels, MapAccess, Pair, Sample, SeqAccess,
+};
 use super::{Visitor, de, fmt, open};
 
 /// Parses the answer to a range query, and calls `series` with the wanted labels and the samples of each series. An
@@ -8,7 +10,7 @@ use super::{Visitor, de, fmt, open};
 ///
 /// # Errors
 /// As [`super::parse`]. What was handed on before a doubt is of an answer that is not whole: it must not be used.
-pub fn parse(
+pub(in crate::observe::prometheus) fn parse(
     body: &[u8],
     columns: &[String],
     mut series: impl FnMut(&[Cow<'_, str>], &[Sample]),
@@ -158,7 +160,9 @@ mod tests {
 
     use super::*;
 
-    fn read(body: &str) -> Result<Vec<(String, Vec<(f64, f64)>)>, Doubt> {
+    type Named = (String, Vec<(f64, f64)>);
+
+    fn read(body: &str) -> Result<Vec<Named>, Doubt> {
         let columns = ["app".to_owned(), "zone".to_owned()];
         let mut all = Vec::new();
         parse(body.as_bytes(), &columns, |labels, samples| {
@@ -184,11 +188,20 @@ mod tests {
     }
 
     #[rstest]
-    #[case::a_vector(r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#, "a vector where a matrix")]
+    #[case::a_vector(
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
+        "a vector where a matrix"
+    )]
     #[case::nothing(r#"{"status":"success"}"#, "no data in the answer")]
-    #[case::a_word(r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"x"]]}]}}"#, "not a number")]
+    #[case::a_word(
+        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1,"x"]]}]}}"#,
+        "not a number"
+    )]
     #[case::refused(r#"{"status":"error","errorType":"execution","error":"query processing would load too many samples"}"#, "too many samples")]
-    #[case::partial(r#"{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["one store is away"]}"#, "one store is away")]
+    #[case::partial(
+        r#"{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["one store is away"]}"#,
+        "one store is away"
+    )]
     #[case::cut(r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric""#, "EOF")]
     fn what_is_not_a_whole_matrix_is_a_doubt(#[case] body: &str, #[case] says: &str) {
         let doubt = read(body).unwrap_err().to_string();

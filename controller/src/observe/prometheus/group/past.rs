@@ -22,7 +22,10 @@ use crate::{
 /// rises with each pod that is there today.
 pub(in crate::observe::prometheus) fn foreign_to_the_past(group: &Group<'_>) -> Option<String> {
     group.index.needs_owners().then(|| {
-        format!("profile {} finds series by their pods, and the pods of the past are gone", group.profile.name)
+        format!(
+            "profile {} finds series by their pods, and the pods of the past are gone",
+            group.profile.name
+        )
     })
 }
 
@@ -60,7 +63,8 @@ impl Sums {
     fn of(&self, slot: usize) -> Vec<(Timestamp, f64)> {
         let first = slot.saturating_mul(self.times);
         let loads = self.loads.get(first..first.saturating_add(self.times)).unwrap_or_default();
-        let times = (self.range.start..).step_by(usize::try_from(self.range.step.max(1)).unwrap_or(usize::MAX));
+        let times =
+            (self.range.start..).step_by(usize::try_from(self.range.step.max(1)).unwrap_or(usize::MAX));
         let known = times.zip(loads).filter_map(|(at, load)| Some((at, (*load)?)));
         let finite = known.filter(|(_, load)| load.is_finite());
         finite.filter_map(|(at, load)| Some((Timestamp::from_second(at).ok()?, load))).collect()
@@ -123,4 +127,90 @@ fn add(
         index.slots_of(labels, &owners, |slot| sums.add(slot, part, samples));
     })?;
     Ok(points)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use loadline_policies::ids::{ClusterId, PolicyKey, Target};
+
+    use super::*;
+    use crate::{
+        config::Config,
+        ports::{Detail, LoadAsk, SeriesSelector},
+    };
+
+    const SPAN: i64 = 600;
+
+    fn config(more: &str) -> Config {
+        Config::parse(&format!("sources: [{{name: a, url: 'http://a', scrapeInterval: 15s}}]\n{more}"))
+            .unwrap()
+    }
+
+    fn ask(name: &str, profile: &str) -> LoadAsk {
+        LoadAsk {
+            policy: PolicyKey::new("shop", name),
+            target: Target::new("apps/v1", "Deployment", "shop", name),
+            profile: profile.into(),
+            selector: SeriesSelector::Profile,
+            detail: Detail { latency: true, endpoints: true },
+            expected: [(ClusterId::local(), 3)].into(),
+            triggers: BTreeMap::new(),
+        }
+    }
+
+    fn span(slot: u64, slots: usize) -> Span {
+        Span { start: Timestamp::from_second(SPAN).unwrap(), slots, slot: Duration::from_secs(slot) }
+    }
+
+    /// A matrix of one series of checkout.
+    fn matrix(values: &str) -> Vec<u8> {
+        let labels = r#"{"k8s_namespace_name":"shop","k8s_deployment_name":"checkout"}"#;
+        format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{labels},"values":{values}}}]}}}}"#)
+            .into_bytes()
+    }
+
+    #[test]
+    fn slots_are_asked_for_where_nothing_but_them_is_seen() {
+        assert_eq!(range_of(span(60, 3)), Range { start: 600, end: 720, step: 60 });
+        // The minutes 600 to 840 are the slot of five that begins at 600.
+        assert_eq!(range_of(span(300, 2)), Range { start: 840, end: 1_140, step: 300 });
+    }
+
+    #[test]
+    fn the_queries_are_of_counters_only_and_of_the_highest_minute() {
+        let config = config("");
+        let profile = config.profiles.get("otel-http").unwrap();
+        let asked = |slot| {
+            let queries = query::past(profile, &config.sources[0], &["a".to_owned()], slot);
+            queries.into_iter().map(|q| q.promql).collect::<Vec<_>>()
+        };
+        let minutes = asked(MINUTE);
+        assert_eq!(minutes, ["sum by (a) (rate(http_server_request_duration_seconds_count[60s]))"]);
+        let fives = asked(MINUTE * 5);
+        assert_eq!(fives, [format!("max_over_time(({})[300s:60s])", minutes[0])]);
+    }
+
+    #[test]
+    fn loads_of_one_slot_are_added_up_and_what_is_missing_or_no_number_is_a_gap() {
+        let config = config("");
+        let here = ClusterId::local();
+        let asks = [ask("checkout", "otel-http"), ask("cart", "otel-http")];
+        let mut group = Group::new(config.profiles.get("otel-http").unwrap(), &config.sources[0]);
+        for ask in &asks {
+            group.join(ask, &here, 3).unwrap();
+        }
+        let mut sums = Sums::new(group.index.len(), range_of(span(60, 5)));
+        let columns = group.index.by.clone();
+        let mut answer =
+            |part, values| add(&mut sums, part, &matrix(values), &columns, &group.index).unwrap();
+        assert_eq!(answer(Part::Requests, r#"[[600,"10"],[660,"NaN"],[780,"30"],[6000,"9"]]"#), 4);
+        answer(Part::Requests, r#"[[600,"1"],[660,"1"]]"#);
+        // The counter of what was turned away began with the first.
+        answer(Part::Rejected, r#"[[720,"5"],[780,"5"]]"#);
+        let read: Vec<_> = sums.of(0).iter().map(|(at, load)| (at.as_second(), *load)).collect();
+        assert_eq!(read, [(600, 11.0), (780, 35.0)]);
+        assert_eq!(sums.of(1), []);
+    }
 }
