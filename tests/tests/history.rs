@@ -137,7 +137,7 @@ async fn a_new_operator_knows_the_past_and_a_restart_changes_nothing() {
     // Then within a minute the forecast has the trust that the past deserves.
     let began = std::time::Instant::now();
     stage.until_trusted().await;
-    println!("trusted {} s after the policy was made", began.elapsed().as_secs());
+    println!("trusted {:.1} s after the policy was made", began.elapsed().as_secs_f64());
     let count = |name| operator.metric(name, &[]);
     assert!(count("loadline_history_points_total").await.unwrap().unwrap() > 3_000.0);
     assert_eq!(count("loadline_history_failures_total").await.unwrap(), Some(0.0));
@@ -149,13 +149,11 @@ async fn a_new_operator_knows_the_past_and_a_restart_changes_nothing() {
     stage.watch(&operator, 15.0).await;
 
     // When it is restarted, then neither replicas nor trust move: not before the past was read again, and not after.
-    let generation = stage.status().await.observed_generation;
     operator.restart().await.unwrap();
     operator.wait_ready().await.unwrap();
     stage.watch(&operator, 15.0).await;
     stage.until_trusted().await;
     stage.watch(&operator, 15.0).await;
-    assert_eq!(stage.status().await.observed_generation, generation);
 }
 
 impl Stage {

@@ -154,7 +154,9 @@ mod tests {
 
     fn past(until: i64, points: &[(i64, f64)]) -> Past {
         let mut past = Past::new(at(until), Duration::from_hours(336));
-        points.iter().for_each(|(second, load)| past.keep(at(*second), *load));
+        for (second, load) in points {
+            past.keep(at(*second), *load);
+        }
         past
     }
 
