@@ -129,8 +129,8 @@ pub fn grouped(profile: &Profile, source: &Source, by: &[String], detail: Detail
 /// Builds the queries of the past of one profile: offered requests, and those turned away.
 ///
 /// Of slots longer than a minute they give the highest minute. That is a subquery, which Prometheus evaluates once by
-/// the minute for the whole range: it reads as many samples as the same range by the minute, and answers a fifth. The
-/// rate over the slot itself would cost no less to read, and would be its mean: a forecast is of the highest.
+/// the minute for the whole range: it costs 0.7 of the same range by the minute, and answers a fifth. The rate over the
+/// slot itself would cost 0.3 of it, but is its mean, and a forecast is of the highest.
 #[must_use]
 pub fn past(profile: &Profile, source: &Source, by: &[String], slot: Duration) -> Vec<GroupedQuery> {
     let builder = Builder { profile, source, by };
