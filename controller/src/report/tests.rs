@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use loadline_crds::elastic_policy::{
-    LatencyTryPhase, LatencyTryStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus,
+    ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus, PersonFloorStatus, ReplicaChange,
+    WeightBaselineStatus,
 };
 use loadline_policies::{
     fleet::{ObjectVersion, Totals},
+    forecast::trust::Trust,
     ids::{ClusterId, Target},
     memory::TryPhase,
     now::Now,
@@ -281,4 +283,28 @@ fn more_changes_than_status_keeps_count_no_less() {
     let memory = remembered(&status, now(100));
     let sum = |up: bool| memory.changes.iter().map(|c| c.delta).filter(|d| (*d > 0) == up).sum::<i64>();
     assert_eq!((sum(false), sum(true)), (-20, 3));
+}
+
+#[test]
+fn trust_outlives_a_restart_also_while_the_past_is_read_again() {
+    // Given a status that says that the forecast was trusted in full,
+    let trusted = ForecastStatus {
+        trust: ForecastTrust::Full,
+        candidate: "ridge".to_owned(),
+        soon: Some(400.0),
+        hold: Some(420.0),
+        skill: Some(0.4),
+        calibration: Some(0.95),
+    };
+    let before = ElasticPolicyStatus { forecast: Some(trusted), ..ElasticPolicyStatus::default() };
+    // when a new leader takes it up, then the trust stands in,
+    let memory = remembered(&before, now(0));
+    assert_eq!(memory.awaited.and_then(|a| a.stands_in(now(60).mono)), Some(Trust::Full));
+    // and a status of that time keeps it, so that the next leader knows it too.
+    let kept = status::of(&decision(3, 100.0, true), Some(&memory), None, &before, now(60));
+    assert_eq!(kept.forecast, before.forecast);
+    // When the past has not come for too long, then status says what is forecast now: nothing.
+    let late = status::of(&decision(3, 100.0, true), Some(&memory), None, &before, now(3_600));
+    assert_eq!(late.forecast, None);
+    assert_eq!(status::urgency(&before, &late), Urgency::Now);
 }

@@ -97,10 +97,8 @@ pub struct Forecast {
     pub quantile: f64,
     /// How much of the past is read from the telemetry for a new forecast; two weeks hold every weekday twice.
     #[serde(default = "history")]
-    #[x_kube(validation = ("duration(self) >= duration('48h')",
-        "this is too little history for a forecast to be trusted: use at least 48h, for example 336h"))]
-    #[x_kube(validation = ("duration(self) <= duration('336h')",
-        "a forecast remembers two weeks: use at most 336h"))]
+    #[x_kube(validation = ("duration(self) >= duration('48h') && duration(self) <= duration('336h')",
+        "trust takes two days of history, and a forecast remembers two weeks: use 48h to 336h"))]
     pub history: ApiDuration,
 }
 

@@ -142,7 +142,9 @@ pub fn past(profile: &Profile, source: &Source, by: &[String], slot: Duration) -
     let queries = parts.into_iter().filter_map(|(part, promql)| {
         let mut promql = promql?;
         if slot > MINUTE {
-            promql = format!("max_over_time(({promql})[{}:{}])", duration(slot), duration(MINUTE));
+            // A second less: up to Prometheus 2 a range holds its left end, which is a minute of the slot before.
+            let range = duration(slot.saturating_sub(Duration::from_secs(1)));
+            promql = format!("max_over_time(({promql})[{range}:{}])", duration(MINUTE));
         }
         Some(GroupedQuery { part, promql, columns: by.to_vec(), extra: None })
     });

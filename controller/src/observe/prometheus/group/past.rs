@@ -189,7 +189,7 @@ mod tests {
         let minutes = asked(MINUTE);
         assert_eq!(minutes, ["sum by (a) (rate(http_server_request_duration_seconds_count[60s]))"]);
         let fives = asked(MINUTE * 5);
-        assert_eq!(fives, [format!("max_over_time(({})[300s:60s])", minutes[0])]);
+        assert_eq!(fives, [format!("max_over_time(({})[299s:60s])", minutes[0])]);
     }
 
     #[test]
