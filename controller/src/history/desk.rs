@@ -124,3 +124,6 @@ fn wanted(ask: LoadAsk, memory: &PolicyMemory, mind: &Mind) -> Option<Wanted> {
     let length = mind.translator.policy(&ask.policy)?.forecast.history;
     Some(Wanted { ask, since: awaited.since, lesson, length })
 }
+
+#[cfg(test)]
+mod tests;
