@@ -4,6 +4,7 @@
 //! observe/   Prometheus, the cluster's objects           (I/O)
 //! translate/ custom resources -> domain values           (pure)
 //! tick       calls `loadline_policies`                   (pure)
+//! history/   the past of the load, in the background    (I/O)
 //! apply/     writes the plan under the write permit      (I/O)
 //! report/    status, conditions, Events, metrics, view   (I/O)
 //! ```
@@ -14,6 +15,7 @@ pub mod cli;
 pub mod client;
 pub mod closed_loop;
 pub mod config;
+pub mod history;
 pub mod lease;
 pub mod lint;
 pub mod observe;

@@ -31,10 +31,11 @@ use crate::{
     apply::KubeActuator,
     client::{ClientError, Clients},
     config::Config,
+    history::{self, Desk},
     lease::{Driver, LeaseError, LeaseName, Permit, Timing},
     observe::{
         kubernetes::{Discovery, Kind, KubeFleet, Standing, watch_owners},
-        prometheus::{PrometheusTelemetry, SharedPodOwners},
+        prometheus::{PrometheusArchive, PrometheusTelemetry, SharedPodOwners},
     },
     ports::{Clock, Objects},
     report::{
@@ -147,7 +148,8 @@ pub async fn run(settings: Settings) -> Result<Ended, OperatorError> {
         permit: permit.clone(),
         telemetry: Arc::clone(&ports.telemetry),
     };
-    let life = Loop { role, sync: config.sync, listener, stop: stop.clone() };
+    let history = history(&config, &clock, &metrics, &stop, &mut tasks);
+    let life = Loop { role, sync: config.sync, listener, history, stop: stop.clone() };
     let profiles = KnownProfiles::of(&config.profiles);
     let new_mind = |objects: &Objects| restored(objects, &profiles, clock.as_ref());
     tokio::select! {
@@ -162,6 +164,21 @@ pub async fn run(settings: Settings) -> Result<Ended, OperatorError> {
     let end = finish("election", election).await?;
     tasks.shutdown().await;
     Ok(end.map_or(Ended::Stopped, ended))
+}
+
+/// The room that reads the past of the load; gives its desk.
+fn history(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Desk {
+    let (desk, orders, news) = Desk::new();
+    let archive = PrometheusArchive::new(config);
+    let (clock, metrics) = (Arc::clone(clock), Arc::clone(metrics));
+    tasks.spawn(history::run(archive, clock, metrics, orders, news, stop.clone()));
+    desk
 }
 
 /// Serves the admin port until the very end: a process that stops is not a dead one.

@@ -7,15 +7,17 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
     sync::Arc,
+    time::Duration,
 };
 
+use jiff::Timestamp;
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
     fleet::{Contender, LoadSample, ObjectVersion, Outage, TargetProblem},
     ids::{ClusterId, PolicyKey, Target, TargetObject},
     now::Now,
     plan::{Outcome, ScaleAction},
-    reading::Observed,
+    reading::{Doubt, Observed},
 };
 
 /// Reads the time.
@@ -40,6 +42,68 @@ impl<T: Telemetry> Telemetry for Arc<T> {
     fn read(&self, asks: &[LoadAsk], now: Now) -> impl Future<Output = Readings> + Send {
         (**self).read(asks, now)
     }
+}
+
+/// Reads loads of the past, in bulk.
+pub trait Archive: Send + Sync {
+    /// Sorts asks into batches, each of which one query answers for any span of time; and what has no readable past.
+    fn batches(&self, asks: &[LoadAsk]) -> (Vec<Batch>, Vec<Unreadable>);
+
+    /// The slots of a span, for all of a batch. A slot that is not in the page is a gap.
+    fn read(&self, batch: &Batch, span: Span) -> impl Future<Output = Result<Page, Doubt>> + Send;
+}
+
+/// Asks that are answered together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Name of the source.
+    pub source: String,
+    /// Name of the telemetry profile.
+    pub profile: String,
+    /// The asks, each with the clusters that this source knows.
+    pub asks: Vec<LoadAsk>,
+}
+
+/// An ask in a cluster without a readable past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Whose.
+    pub policy: PolicyKey,
+    /// Why, for a person.
+    pub why: String,
+}
+
+/// Slots of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The start of the first: a multiple of `slot` since 1970.
+    pub start: Timestamp,
+    /// How many; at least 1.
+    pub slots: usize,
+    /// Length of each: one minute or five.
+    pub slot: Duration,
+}
+
+/// What an archive tells of a span.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// The loads; who has none in the whole span is left out.
+    pub loads: Vec<PastLoad>,
+    /// How many queries it took.
+    pub queries: u64,
+    /// How many points they gave, also those of nobody.
+    pub points: usize,
+}
+
+/// The past of one workload in one cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastLoad {
+    /// Whose.
+    pub policy: PolicyKey,
+    /// Where.
+    pub cluster: ClusterId,
+    /// A moment in each slot that is known, and the highest offered load in it: requests per second, each counting 1.
+    pub points: Vec<(Timestamp, f64)>,
 }
 
 /// Writes replicas.

@@ -12,6 +12,7 @@ use crate::{
     forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
     lead_time::LeadTime,
+    load::awaited::Awaited,
     now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan, ScaleAction},
     policy::{LatencyObjective, Load, PerReplica},
@@ -77,6 +78,8 @@ pub struct PolicyMemory {
     pub lead: BTreeMap<ClusterId, LeadTime>,
     /// Since when the forecast would do with fewer.
     pub surplus: Option<Surplus>,
+    /// That the forecaster has not learned its past yet.
+    pub awaited: Option<Awaited>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.
     #[serde(skip)]
     pub forecaster: Option<Box<Forecaster>>,

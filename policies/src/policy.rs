@@ -147,12 +147,21 @@ pub enum PerReplica {
 pub struct Forecasting {
     /// Quantile of the forecast maximum that capacity is kept for, in (0, 1).
     pub quantile: f64,
+    /// How much of the past is read for a new forecast: two days to two weeks.
+    pub history: Duration,
+}
+
+impl Forecasting {
+    /// The shortest history: with less, trust never passes Recommend.
+    pub const SHORTEST: Duration = Duration::from_hours(48);
+    /// The longest: what a forecast remembers.
+    pub const LONGEST: Duration = Duration::from_hours(336);
 }
 
 impl Default for Forecasting {
     /// One window in twenty may be higher than it was forecast.
     fn default() -> Self {
-        Self { quantile: 0.95 }
+        Self { quantile: 0.95, history: Self::LONGEST }
     }
 }
 

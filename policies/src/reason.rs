@@ -75,6 +75,8 @@ pub enum ReasonCode {
     RollingOut,
     /// The rate window may be partly empty, after a doubt: no scale-in.
     WindowNotFilled,
+    /// The history of the forecast is read again: no scale-in.
+    HistoryAwaited,
     /// No baseline of request weight yet: no scale-in.
     NoBaseline,
     /// Requests weigh more than the guard allows, so the load is under-stated: no scale-in.

@@ -9,6 +9,7 @@
 //! prometheus  scrapes the emulator                 proxy      faults on the way to either of them
 //! operator    the real `loadline run`              up         all of it for a person: `cargo rig up`
 //! proofs      the project's claims, measured          plot        their pictures
+//! recording   a past for that Prometheus
 //! served      a program that serves HTTP: what prometheus, alertmanager and operator have in common
 //! helm        the chart on one of those clusters   audit      who wrote which replicas
 //! pair        two operators under pressure         trail      who wrote what, and who held the lease
@@ -31,6 +32,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proofs;
 pub mod proxy;
+pub mod recording;
 pub mod run_dir;
 pub mod served;
 pub mod trail;

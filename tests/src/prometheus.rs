@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     binaries::{BinaryError, Packaged},
     process::Process,
+    recording::Recording,
     served::{Place, Program, STEP, Served, ServedError},
     wait::until,
 };
@@ -25,13 +26,21 @@ pub struct Options {
     pub rules: Option<String>,
     /// Port of an Alertmanager on localhost, if any.
     pub alertmanager: Option<u16>,
+    /// What it has recorded before its start.
+    pub recording: Recording,
 }
 
 impl Options {
     /// Scrapes these every `scrape_interval`.
     #[must_use]
     pub fn scraping(scrape_interval: Duration, targets: impl IntoIterator<Item = Target>) -> Self {
-        Self { scrape_interval, targets: targets.into_iter().collect(), rules: None, alertmanager: None }
+        Self {
+            scrape_interval,
+            targets: targets.into_iter().collect(),
+            rules: None,
+            alertmanager: None,
+            recording: Recording::default(),
+        }
     }
 }
 
@@ -89,12 +98,16 @@ impl Prometheus {
         let binary = Packaged::Prometheus.get()?;
         let place = Place::new("prometheus")?;
         configure(&place, options)?;
+        let data = place.path().join("data");
+        if !options.recording.is_empty() {
+            options.recording.make_blocks(&place, &data)?;
+        }
         let arguments = [
             format!("--config.file={}", place.path().join(CONFIG).display()),
-            format!("--storage.tsdb.path={}", place.path().join("data").display()),
+            format!("--storage.tsdb.path={}", data.display()),
             format!("--web.listen-address=127.0.0.1:{}", place.port()),
         ];
-        let settings = ["--web.enable-lifecycle", "--storage.tsdb.retention.time=1d", "--log.level=warn"];
+        let settings = ["--web.enable-lifecycle", "--storage.tsdb.retention.time=30d", "--log.level=warn"];
         let arguments = arguments.into_iter().chain(settings.map(str::to_owned)).collect();
         let program =
             Program { name: "prometheus", binary, arguments, environment: Vec::new(), up: "/-/ready" };

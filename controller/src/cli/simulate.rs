@@ -13,10 +13,12 @@ use loadline_crds::ElasticPolicy;
 use loadline_policies::policy::Policy;
 use rayon::prelude::*;
 
+mod past;
 mod report;
 mod result;
 
 use self::{
+    past::{PastError, Source},
     report::Part,
     result::{Results, StrategyResult, TraceResult},
 };
@@ -30,8 +32,16 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Recorded load: a CSV file of `ts,value`, Unix seconds and requests per second, with a header line
-    #[arg(long = "trace", required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(
+        long = "trace",
+        required_unless_present = "from_prometheus",
+        conflicts_with = "from_prometheus",
+        num_args = 1..,
+        value_name = "FILE"
+    )]
     traces: Vec<PathBuf>,
+    #[command(flatten)]
+    from: Source,
     /// The policy to test; without it the defaults, between 2 and 600 replicas
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -69,6 +79,12 @@ enum NoiseKind {
     Poisson,
 }
 
+impl Args {
+    fn policy_name(&self) -> PathBuf {
+        self.policy.clone().unwrap_or_else(|| PathBuf::from("the default policy"))
+    }
+}
+
 /// Why nothing can be simulated.
 #[derive(Debug, thiserror::Error)]
 enum SimulateError {
@@ -78,6 +94,8 @@ enum SimulateError {
     Trace { path: PathBuf, source: TraceError },
     #[error("{path}: the trace lasts {lasts}, all of it warm-up: give a longer one, or a shorter --warmup than {warmup}", path = path.display())]
     AllWarmup { path: PathBuf, lasts: String, warmup: String },
+    #[error(transparent)]
+    Past(#[from] PastError),
     #[error("cannot write the report {path}", path = path.display())]
     Report { path: PathBuf, source: io::Error },
     #[error("{path} is no ElasticPolicy; look at it with: loadline lint {path}", path = path.display())]
@@ -88,9 +106,16 @@ enum SimulateError {
 
 /// Simulates and prints.
 pub(super) fn run(args: &Args) -> CommandResult {
-    let policy = args.policy.as_deref().map_or_else(default_policy, read_policy)?;
-    let simulations: Vec<(String, Simulation)> =
-        args.traces.iter().map(|path| prepare(path, &policy, args)).collect::<Result<_, _>>()?;
+    let object = args.policy.as_deref().map_or_else(default_policy, read_policy)?;
+    let policy = parse(&object)
+        .map_err(|complaints| SimulateError::InvalidPolicy { path: args.policy_name(), complaints })?;
+    let simulations: Vec<(String, Simulation)> = match args.from.read(&object)? {
+        Some(past) => {
+            let path = PathBuf::from(past.name.clone());
+            vec![(past.name, prepare(&path, &past.trace, &policy, args)?)]
+        }
+        None => args.traces.iter().map(|path| from_file(path, &policy, args)).collect::<Result<_, _>>()?,
+    };
     let runs = simulate(&simulations, args);
     let runs: Vec<&[Simulated]> = runs.chunks(args.strategies.len().max(1)).collect();
     let results: Vec<TraceResult> = simulations
@@ -148,16 +173,21 @@ fn progress(jobs: usize) -> ProgressBar {
     }
 }
 
-/// Reads a trace and says what had to be mended in it.
-fn prepare(path: &Path, policy: &Policy, args: &Args) -> Result<(String, Simulation), SimulateError> {
+fn from_file(path: &Path, policy: &Policy, args: &Args) -> Result<(String, Simulation), SimulateError> {
     let file = File::open(path).map_err(|source| SimulateError::Open { path: path.to_owned(), source })?;
     let trace = Trace::read(BufReader::new(file))
         .map_err(|source| SimulateError::Trace { path: path.to_owned(), source })?;
+    let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok((name, prepare(path, &trace, policy, args)?))
+}
+
+/// Says what had to be mended in a trace, and what is missing.
+fn prepare(path: &Path, trace: &Trace, policy: &Policy, args: &Args) -> Result<Simulation, SimulateError> {
     let noise = match args.noise {
         NoiseKind::None => Noise::None,
         NoiseKind::Poisson => Noise::Poisson { seed: args.seed },
     };
-    let grid = Grid::new(&trace, noise);
+    let grid = Grid::new(trace, noise);
     let mut told: Vec<String> = trace.repairs.iter().map(ToString::to_string).collect();
     if grid.gaps > 0 {
         let silent = STEP.saturating_mul(u32::try_from(grid.gaps).unwrap_or(u32::MAX));
@@ -171,26 +201,21 @@ fn prepare(path: &Path, policy: &Policy, args: &Args) -> Result<(String, Simulat
         let (lasts, warmup) = (text(lasts), text(args.warmup));
         return Err(SimulateError::AllWarmup { path: path.to_owned(), lasts, warmup });
     }
-    let name = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let (peak, lead, warmup) = (args.peak_replicas, args.lead_time, args.warmup);
-    Ok((name, Simulation::new(grid, policy.clone(), peak, lead, warmup)))
+    Ok(Simulation::new(grid, policy.clone(), peak, lead, warmup))
 }
 
-fn read_policy(path: &Path) -> Result<Policy, SimulateError> {
+fn read_policy(path: &Path) -> Result<ElasticPolicy, SimulateError> {
     let text =
         fs::read_to_string(path).map_err(|source| SimulateError::Open { path: path.to_owned(), source })?;
-    let object: ElasticPolicy = serde_yaml::from_str(&text)
-        .map_err(|source| SimulateError::Policy { path: path.to_owned(), source })?;
-    parse(&object).map_err(|complaints| SimulateError::InvalidPolicy { path: path.to_owned(), complaints })
+    serde_yaml::from_str(&text).map_err(|source| SimulateError::Policy { path: path.to_owned(), source })
 }
 
 /// What a policy says when it says as little as it can.
-fn default_policy() -> Result<Policy, SimulateError> {
+fn default_policy() -> Result<ElasticPolicy, SimulateError> {
     let text = include_str!("simulate/policy.yaml");
-    let path = || PathBuf::from("the default policy");
-    let object: ElasticPolicy =
-        serde_yaml::from_str(text).map_err(|source| SimulateError::Policy { path: path(), source })?;
-    parse(&object).map_err(|complaints| SimulateError::InvalidPolicy { path: path(), complaints })
+    serde_yaml::from_str(text)
+        .map_err(|source| SimulateError::Policy { path: PathBuf::from("the default policy"), source })
 }
 
 fn parse(object: &ElasticPolicy) -> Result<Policy, String> {

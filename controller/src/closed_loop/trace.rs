@@ -140,14 +140,27 @@ impl Trace {
             first = false;
         }
         let points = in_order(lines, &mut repairs);
-        let known = || points.iter().filter_map(|(_, value)| *value);
+        Self { points, repairs: repairs.0 }.checked()
+    }
+
+    /// A trace of points that are in the order of time, loads finite and at least 0.
+    ///
+    /// # Errors
+    /// When there is nothing to simulate.
+    pub fn of(points: impl IntoIterator<Item = (f64, f64)>) -> Result<Self, TraceError> {
+        let points = points.into_iter().map(|(at, load)| (at, Some(load))).collect();
+        Self { points, repairs: Vec::new() }.checked()
+    }
+
+    fn checked(self) -> Result<Self, TraceError> {
+        let known = || self.points.iter().filter_map(|(_, value)| *value);
         if known().count() < 2 {
             return Err(TraceError::TooShort { points: known().count() });
         }
         if !known().any(|value| value > 0.0) {
             return Err(TraceError::NoLoad);
         }
-        Ok(Self { points, repairs: repairs.0 })
+        Ok(self)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod changing;
 mod forecast;
+mod history;
 
 use std::{
     collections::BTreeMap,
@@ -109,6 +110,7 @@ pub struct Metrics {
     redundancy: Changing<Of, f64, AtomicU64>,
     load: Changing<Of, f64, AtomicU64>,
     forecasts: forecast::Forecasts,
+    history: history::History,
     calls: Family<Api, Counter>,
     /// Queries answered so far, to count those of a tick.
     seen_queries: AtomicU64,
@@ -142,6 +144,7 @@ impl Default for Metrics {
             redundancy: Changing::default(),
             load: Changing::default(),
             forecasts: forecast::Forecasts::default(),
+            history: history::History::default(),
             calls: Family::default(),
             seen_queries: AtomicU64::default(),
         };
@@ -216,8 +219,15 @@ impl Metrics {
         );
         r.register("weighted_qps", "Weighted requests per second, by policy", self.load.family.clone());
         self.forecasts.register(r);
+        self.history.register(r);
         r.register("api_calls", "Calls to API servers by verb, resource and code", self.calls.clone());
         self
+    }
+
+    /// Those of the past of the load.
+    #[must_use]
+    pub const fn history(&self) -> &history::History {
+        &self.history
     }
 
     /// The time that one step of a tick took.

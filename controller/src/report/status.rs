@@ -16,6 +16,7 @@ use loadline_policies::{
     forecast::{Forecast, trust::Trust},
     ids::ClusterId,
     lead_time::{LeadTime, Learned},
+    load::awaited::Awaited,
     memory::{LatencyTry, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
     now::Now,
     plan::Decision,
@@ -77,7 +78,11 @@ pub fn of(
         idle_since: memory.and_then(|m| m.idle_since).map(|at| whole_seconds(now.wall_of(at))),
         weight_baseline: memory.and_then(|m| m.baseline).and_then(|b| baseline(b, now)),
         latency_try: memory.and_then(|m| m.latency).and_then(|t| latency_try(&t)),
-        forecast: decision.forecast.map(|f| forecast(&f)),
+        forecast: match memory.and_then(|m| m.awaited?.stands_in(now.mono)) {
+            // A process that begins in the meantime must know it too.
+            Some(_) => previous.forecast.clone(),
+            None => decision.forecast.map(|f| forecast(&f)),
+        },
         conditions: conditions(&decision.conditions, &previous.conditions, decision.generation, now.wall),
     }
 }
@@ -110,7 +115,8 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
     if messages || moved { Urgency::Soon } else { Urgency::None }
 }
 
-/// What must survive a restart, from status: rate rules, a person's floor, the weight baseline, the latency try.
+/// What must survive a restart, from status: rate rules, a person's floor, the weight baseline, the latency try, the
+/// trust of the forecast.
 ///
 /// Stabilisation windows are not kept: a new process removes nothing before it has seen one full window itself.
 /// Nor is the idle time: nobody looked while no process ran.
@@ -129,6 +135,7 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     let baseline = status.weight_baseline.as_ref().filter(|b| b.mean.is_finite() && b.mean > 0.0);
     memory.baseline = baseline.map(|b| WeightBaseline::kept(b.mean, now.mono_of(b.at.0)));
     memory.lead = remembered_lead(&status.clusters);
+    memory.awaited = status.forecast.as_ref().map(|kept| Awaited::new(trust(kept.trust), now.mono));
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
@@ -170,6 +177,15 @@ fn forecast(f: &Forecast) -> ForecastStatus {
         hold: quantised(f.hold),
         skill: f.evidence.and_then(|e| quantised(e.skill)),
         calibration: f.evidence.and_then(|e| quantised(e.calibration)),
+    }
+}
+
+const fn trust(kept: ForecastTrust) -> Trust {
+    match kept {
+        ForecastTrust::Shadow => Trust::Shadow,
+        ForecastTrust::Recommend => Trust::Recommend,
+        ForecastTrust::ScaleOutOnly => Trust::ScaleOutOnly,
+        ForecastTrust::Full => Trust::Full,
     }
 }
 

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use loadline_crds::elastic_policy::{
-    ElasticPolicyStatus, LatencyTryPhase, LatencyTryStatus, PersonFloorStatus, ReplicaChange,
-    WeightBaselineStatus,
+    ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus, PersonFloorStatus,
+    ReplicaChange, WeightBaselineStatus,
 };
 use loadline_policies::{
     fleet::{ObjectVersion, Totals},
+    forecast::trust::Trust,
     ids::{ClusterId, Target},
     lead_time::{LeadTime, Learned},
     memory::TryPhase,
@@ -304,4 +305,28 @@ fn a_learned_lead_time_survives_a_restart_and_a_second_more_is_no_write() {
     assert_eq!((learned.p50.as_secs(), learned.p95.as_secs(), learned.samples), (150, 180, 20));
     assert_eq!(status::urgency(&first, &of(&lead(181), &first)), status::Urgency::None);
     assert_eq!(status::urgency(&first, &of(&lead(300), &first)), status::Urgency::Soon);
+}
+
+#[test]
+fn trust_outlives_a_restart_also_while_the_past_is_read_again() {
+    // Given a status that says that the forecast was trusted in full,
+    let trusted = ForecastStatus {
+        trust: ForecastTrust::Full,
+        candidate: "ridge".to_owned(),
+        soon: Some(400.0),
+        hold: Some(420.0),
+        skill: Some(0.4),
+        calibration: Some(0.95),
+    };
+    let before = ElasticPolicyStatus { forecast: Some(trusted), ..ElasticPolicyStatus::default() };
+    // when a new leader takes it up, then the trust stands in,
+    let memory = remembered(&before, now(0));
+    assert_eq!(memory.awaited.and_then(|a| a.stands_in(now(60).mono)), Some(Trust::Full));
+    // and a status of that time keeps it, so that the next leader knows it too.
+    let kept = status::of(&decision(3, 100.0, true), Some(&memory), None, &before, now(60));
+    assert_eq!(kept.forecast, before.forecast);
+    // When the past has not come for too long, then status says what is forecast now: nothing.
+    let late = status::of(&decision(3, 100.0, true), Some(&memory), None, &before, now(3_600));
+    assert_eq!(late.forecast, None);
+    assert_eq!(status::urgency(&before, &late), Urgency::Now);
 }

@@ -8,7 +8,7 @@
 //!
 //! A process that stands by keeps its caches warm and serves; it neither asks Prometheus nor decides. A new
 //! leader begins with the memory that status keeps, so it removes nothing before it has seen one whole
-//! stabilisation window itself. A leader whose permit has lapsed goes on observing and deciding; its writes are
+//! stabilisation window itself; the past of the load is read beside the loop and put into place between two cycles. A leader whose permit has lapsed goes on observing and deciding; its writes are
 //! skipped until it has the lease again.
 
 mod clock;
@@ -27,6 +27,7 @@ pub use self::{
     cycle::{Cycle, Done, Mind, Timings, cycle},
 };
 use crate::{
+    history::Desk,
     lease::Role,
     ports::{Actuator, Clock, FleetSource, Objects, Telemetry},
 };
@@ -70,6 +71,8 @@ pub struct Loop<L> {
     pub sync: Duration,
     /// Who is told about every cycle.
     pub listener: L,
+    /// Where the past of the load is ordered.
+    pub history: Desk,
     /// Ends the loop; a cycle under way begins no more writes.
     pub stop: CancellationToken,
 }
@@ -88,8 +91,11 @@ where
     let mut mind = mind(&ports.fleet.objects());
     tracing::info!(policies = mind.memory.policies.len(), "leading: the memory was restored from status");
     while !life.stop.is_cancelled() {
-        let start = ports.clock.now().mono;
+        let now = ports.clock.now();
+        let start = now.mono;
+        life.history.deliver(&mut mind.memory, now);
         let Cycle { done, objects } = cycle(ports, &mut mind, &life.stop).await;
+        life.history.order(&mind, &objects, now);
         let wake = wake_at(start, life.sync, done.plan.wake_at);
         let soonest = soonest(start, ports.clock.now().mono.since(start)).min(wake);
         let seen = Picture { written: stir::written(&done.plan), objects };

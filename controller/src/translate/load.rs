@@ -94,15 +94,26 @@ pub(super) fn selector(load: &api::Load, c: &mut Complaints) -> Option<SeriesSel
 
 /// How demand is forecast.
 pub(super) fn forecast(forecast: &api::Forecast, c: &mut Complaints) -> Option<Forecasting> {
-    let quantile = forecast.quantile;
-    if quantile > 0.0 && quantile < 1.0 {
-        return Some(Forecasting { quantile });
-    }
-    c.add(
-        "spec.forecast.quantile",
-        format!("{quantile} is no quantile"),
-        "write a number between 0 and 1, for example 0.95",
-    )
+    let (quantile, history) = (forecast.quantile, forecast.history.0);
+    let quantile = if quantile > 0.0 && quantile < 1.0 {
+        Some(quantile)
+    } else {
+        c.add(
+            "spec.forecast.quantile",
+            format!("{quantile} is no quantile"),
+            "write a number between 0 and 1, for example 0.95",
+        )
+    };
+    let history = if (Forecasting::SHORTEST..=Forecasting::LONGEST).contains(&history) {
+        Some(history)
+    } else {
+        c.add(
+            "spec.forecast.history",
+            format!("{} is no history that a forecast can use", forecast.history),
+            "write 48h to 336h; trust takes two days, and a forecast remembers two weeks",
+        )
+    };
+    Some(Forecasting { quantile: quantile?, history: history? })
 }
 
 /// What one replica bears, and the band of redundancy.

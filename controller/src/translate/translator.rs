@@ -51,6 +51,11 @@ impl Translator {
         translator
     }
 
+    /// A valid policy.
+    pub(crate) fn policy(&self, key: &PolicyKey) -> Option<&Policy> {
+        self.policies.get(key)?.parsed.as_ref().ok().map(|parsed| &parsed.policy)
+    }
+
     /// Takes the policies of `objects`: parses those that are new or changed, forgets those that are gone.
     /// Gives how many were parsed.
     pub fn refresh(&mut self, objects: &Objects) -> usize {

@@ -95,9 +95,10 @@ pub struct Forecast {
     #[x_kube(validation = ("self > 0.0 && self < 1.0",
         "this is no quantile: write a number between 0 and 1, for example 0.95 and not 95"))]
     pub quantile: f64,
-    /// How much history is used; two weeks hold every weekday twice.
+    /// How much of the past is read from the telemetry for a new forecast; two weeks hold every weekday twice.
     #[serde(default = "history")]
-    #[x_kube(validation = ("duration(self) >= duration('1h')", "this is too little history: use at least 1h, for example 336h"))]
+    #[x_kube(validation = ("duration(self) >= duration('48h') && duration(self) <= duration('336h')",
+        "trust takes two days of history, and a forecast remembers two weeks: use 48h to 336h"))]
     pub history: ApiDuration,
 }
 

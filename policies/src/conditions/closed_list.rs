@@ -113,6 +113,8 @@ reasons! {
     // ForecastTrusted.
     /// Nothing is forecast: no load was seen yet, or none for too long.
     NoForecast,
+    /// The history is read again after a restart; the trust of before stands in.
+    HistoryAwaited,
     /// There is too little history.
     ShortHistory,
     /// The forecast is hardly better than the last value.

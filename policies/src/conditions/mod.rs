@@ -229,6 +229,11 @@ fn asleep_without_telemetry(facts: &Facts<'_>) -> bool {
 fn forecast_trusted(facts: &Facts<'_>) -> Condition {
     use ConditionReason as R;
     // Without numbers: they move all the time, and stand in status.forecast and the metrics.
+    if facts.assessment.stand_in.is_some() {
+        let text = "The history is read again; the trust from before stands in until then: the band stays where it was, \
+                    and nothing is removed.";
+        return condition(ConditionKind::ForecastTrusted, Some(true), R::HistoryAwaited, text);
+    }
     let (reason, text) = match facts.assessment.forecast.map(|forecast| forecast.standing) {
         None => (R::NoForecast, "Nothing is forecast: it follows the load that is there."),
         Some(Standing::ShortHistory) => {

@@ -120,8 +120,8 @@ fn fall_back(
         fallback::Verdict::Exactly(n, reason) => {
             // Doubt is what this fallback is for; a roll-out or a pause still forbids to remove.
             let of_data = |veto: &&Reason| {
-                use ReasonCode::{Doubt, NoBaseline, WindowNotFilled};
-                matches!(veto.code, Doubt | NoBaseline | WindowNotFilled)
+                use ReasonCode::{Doubt, HistoryAwaited, NoBaseline, WindowNotFilled};
+                matches!(veto.code, Doubt | HistoryAwaited | NoBaseline | WindowNotFilled)
             };
             let veto = vetoes.iter().find(|veto| !of_data(veto));
             match veto {

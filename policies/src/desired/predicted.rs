@@ -37,7 +37,11 @@ const PATIENCE: Duration = Duration::from_hours(2);
 #[must_use]
 pub fn band(assessment: &Assessment, band: Band) -> Band {
     let trusted = assessment.forecast.is_some_and(|forecast| forecast.trust == Trust::Full);
-    if trusted { Band { min: 1.0, max: 1.0 } } else { band }
+    if trusted {
+        return Band { min: 1.0, max: 1.0 };
+    }
+    // While its history is read again the head-room that it was trusted to save is not put back.
+    if assessment.stand_in == Some(Trust::Full) { Band { min: 1.0, ..band } } else { band }
 }
 
 /// What the forecast says; `None` where it may not act.

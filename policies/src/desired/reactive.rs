@@ -256,6 +256,7 @@ mod tests {
             latency: None,
             latency_term: LatencyTerm::NotJudged,
             forecast: None,
+            stand_in: None,
             no_scale_in: None,
             doubts: Vec::new(),
         }

@@ -60,12 +60,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    fn new(slot: Duration, most: usize) -> Self {
+    pub(super) fn new(slot: Duration, most: usize) -> Self {
         let slot = i64::try_from(slot.as_secs()).unwrap_or(i64::MAX).max(1);
         Self { slot, most, newest: 0, codes: VecDeque::new() }
     }
 
-    fn record(&mut self, second: i64, load: f64) {
+    pub(super) fn record(&mut self, second: i64, load: f64) {
         let slot = second.div_euclid(self.slot);
         let ahead = if self.codes.is_empty() { 1 } else { slot.saturating_sub(self.newest) };
         if ahead < 0 {
@@ -130,13 +130,13 @@ impl Ring {
 }
 
 /// The code of a slot in which nothing was seen.
-const GAP: u16 = u16::MAX;
+pub(super) const GAP: u16 = u16::MAX;
 /// The smallest load above zero that is told from it: one request in a quarter of an hour.
 const LEAST: f64 = 1e-3;
 /// One code is so much more than the one before, as a logarithm: with [`LEAST`] they reach 10¹².
 const CODE: f64 = 5.3e-4;
 
-fn encode(load: f64) -> u16 {
+pub(super) fn encode(load: f64) -> u16 {
     if load < LEAST {
         return 0;
     }
@@ -146,7 +146,7 @@ fn encode(load: f64) -> u16 {
     code.min(GAP - 1)
 }
 
-fn decode(code: u16) -> Option<f64> {
+pub(super) fn decode(code: u16) -> Option<f64> {
     match code {
         GAP => None,
         0 => Some(0.0),

@@ -16,15 +16,19 @@ mod days;
 mod direct;
 mod errors;
 mod features;
+mod handover;
 pub mod history;
 mod horizon;
 mod level;
 mod outlook;
+pub mod past;
 mod point;
 mod recent;
 mod regression;
 mod ripple;
 pub mod trust;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -35,7 +39,7 @@ pub use self::{backtest::pinball, candidate::Candidate, outlook::LONGEST};
 use self::{
     candidate::Trend,
     days::Days,
-    history::History,
+    history::{History, Ring},
     level::Peak,
     outlook::{Expected, Outlook},
     point::Point,
@@ -68,6 +72,8 @@ pub struct Forecaster {
     /// Forecasts for people, where they are asked for.
     points: Vec<(Point, f64)>,
     phase: u32,
+    /// The last minutes that were seen, for a successor.
+    minutes: Ring,
     /// The minute that is not over, and its highest load so far.
     current: Option<(i64, f64)>,
     /// The last minute that was learned from, and its load.
@@ -120,6 +126,7 @@ impl Forecaster {
             next: None,
             points: Vec::new(),
             phase,
+            minutes: Ring::new(Duration::from_mins(1), handover::KEPT),
             current: None,
             last: None,
             first: None,
@@ -243,6 +250,7 @@ impl Forecaster {
     /// A minute is over.
     fn minute(&mut self, number: i64, load: f64) {
         let mut passed = 1;
+        self.minutes.record(number.saturating_mul(MINUTE), load);
         match self.last {
             Some((last, before)) if number - last <= BRIDGED => {
                 passed = number - last;

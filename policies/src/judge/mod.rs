@@ -209,6 +209,8 @@ fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
     }
     if another_load {
         memory.baseline = None;
+        // Its loads were of other weights.
+        (memory.forecaster, memory.awaited) = (None, None);
     }
     if another_load || another_measure {
         memory.latency = None;
@@ -340,6 +342,8 @@ mod other_writers;
 mod outages;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod restarts;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     capacity,
     fleet::{Histogram, Instance, LoadSample, Workload},
-    forecast::Forecast,
+    forecast::{Forecast, trust::Trust},
     ids::ClusterId,
     latency::{self, Evidence, LatencyTerm},
     load::{
@@ -53,6 +53,8 @@ pub struct Assessment {
     pub latency_term: LatencyTerm,
     /// What is expected of the load; `None` while nothing is.
     pub forecast: Option<Forecast>,
+    /// The trust of before, which stands in while the forecast's history is read again.
+    pub stand_in: Option<Trust>,
     /// Why nothing may be removed although every reading is fresh.
     pub no_scale_in: Option<Reason>,
     /// What is in doubt: the signal (the cluster's name, `burst`, the trigger's name) and why. Any of them
@@ -126,7 +128,10 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         latency: measured.map(|m| m.quantile.seconds),
         latency_term,
         forecast,
-        no_scale_in: unfilled(&certain, memory, now).or_else(|| no_scale_in(weights, known.as_ref(), up)),
+        stand_in: memory.awaited.and_then(|awaited| awaited.stands_in(now.mono)),
+        no_scale_in: unfilled(&certain, memory, now)
+            .or_else(|| no_scale_in(weights, known.as_ref(), up))
+            .or_else(|| memory.awaited?.no_scale_in(now)),
         doubts,
     }
 }

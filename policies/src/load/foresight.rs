@@ -1,15 +1,16 @@
-//! The forecast of a workload's load: fed with what is certain, asked at every tick.
+//! The forecast of a workload's load: fed with what is certain, asked at every tick, given its past when that was read.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     time::Duration,
 };
 
+use super::awaited::Awaited;
 use crate::{
-    forecast::{Forecast, Forecaster, LONGEST},
+    forecast::{Forecast, Forecaster, LONGEST, trust::Trust},
     lead_time::{LeadTime, UNTIL_LEARNED},
     memory::PolicyMemory,
-    now::Now,
+    now::{Mono, Now},
     plan::Demand,
     policy::Policy,
 };
@@ -31,13 +32,31 @@ pub(super) fn foresee(
 ) -> Option<Forecast> {
     let quantile = policy.forecast.quantile;
     let horizon = horizon(memory);
+    if memory.forecaster.is_none() {
+        memory.awaited.get_or_insert(Awaited::new(Trust::Shadow, now.mono));
+    }
     let forecaster =
         memory.forecaster.get_or_insert_with(|| Box::new(Forecaster::new(horizon, quantile, phase(policy))));
     forecaster.aim(horizon, quantile);
     if let Some(demand) = certain {
         forecaster.observe(now, demand.weighted);
+        if let Some(awaited) = &mut memory.awaited {
+            awaited.see(&demand);
+        }
     }
     forecaster.forecast(now.wall)
+}
+
+/// Puts a forecaster that has learned the past in the place of one that awaits it since `asked`; it then learns what
+/// that one has seen meanwhile. False, and nothing is changed, where it is not awaited any more: the policy is
+/// another one by now, or has other weights.
+pub fn adopt(memory: &mut PolicyMemory, asked: Mono, mut learned: Box<Forecaster>) -> bool {
+    let awaited = memory.awaited.is_some_and(|awaited| awaited.since == asked);
+    let Some(live) = memory.forecaster.as_ref().filter(|_| awaited) else { return false };
+    learned.take_over(live);
+    memory.forecaster = Some(learned);
+    memory.awaited = None;
+    true
 }
 
 /// Minutes of the window that must be covered before more replicas could help: until nineteen of twenty are ready in the

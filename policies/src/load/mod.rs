@@ -14,6 +14,7 @@
 //! Doubt is asymmetric: what is certain may raise the demand, and any doubt at all forbids to lower it.
 
 mod assess;
+pub mod awaited;
 pub mod baseline;
 pub mod burst;
 mod foresight;
@@ -22,4 +23,4 @@ pub mod settling;
 pub mod weighted;
 
 pub use assess::{Assessment, assess};
-pub use foresight::{horizon, phase};
+pub use foresight::{adopt, horizon, phase};

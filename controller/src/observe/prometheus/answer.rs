@@ -3,6 +3,8 @@
 //! A grouped answer holds up to 90,000 series. A general JSON tree of it costs many allocations per series;
 //! here each wanted label is borrowed from the body and everything else is skipped.
 
+pub(super) mod matrix;
+
 use std::{borrow::Cow, fmt};
 
 use loadline_policies::reading::Doubt;
@@ -71,8 +73,13 @@ impl<'a> Vector<'a> {
 /// scalar. Also a warning: Prometheus answers with success and a warning where a remote storage failed, Thanos
 /// where no store was asked, and what is missing then looks like less load.
 pub fn parse<'a>(body: &'a [u8], columns: &[String]) -> Result<Answer<'a>, Doubt> {
+    open(body, Data { columns })
+}
+
+/// Opens the envelope of an answer and reads what is in it; any doubt that the envelope raises comes first.
+fn open<'a, S: DeserializeSeed<'a>>(body: &'a [u8], data: S) -> Result<S::Value, Doubt> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let envelope = Envelope { columns }
+    let envelope = Envelope { data }
         .deserialize(&mut json)
         .and_then(|e| json.end().map(|()| e))
         .map_err(|e| Doubt::WrongShape(cut(&e.to_string())))?;
@@ -103,7 +110,7 @@ pub fn failure(kind: &str, message: &str) -> Doubt {
 #[must_use]
 pub fn error_of(body: &[u8]) -> Option<(String, String)> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    Envelope { columns: &[] }.deserialize(&mut json).ok()?.failed
+    Envelope { data: Data { columns: &[] } }.deserialize(&mut json).ok()?.failed
 }
 
 /// Cuts a foreign message to a length that fits into a condition.
@@ -115,9 +122,8 @@ pub fn cut(message: &str) -> String {
     }
 }
 
-#[derive(Default)]
-struct Parsed<'a> {
-    answer: Option<Answer<'a>>,
+struct Parsed<T> {
+    answer: Option<T>,
     failed: Option<(String, String)>,
     partial: bool,
     /// The first that is no remark of the query engine.
@@ -125,27 +131,28 @@ struct Parsed<'a> {
 }
 
 /// `{"status": …, "data": {…}}` or `{"status": "error", "errorType": …, "error": …}`.
-struct Envelope<'c> {
-    columns: &'c [String],
+struct Envelope<S> {
+    data: S,
 }
 
-impl<'de> DeserializeSeed<'de> for Envelope<'_> {
-    type Value = Parsed<'de>;
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Envelope<S> {
+    type Value = Parsed<S::Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
         d.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Envelope<'_> {
-    type Value = Parsed<'de>;
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Envelope<S> {
+    type Value = Parsed<S::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an answer of the Prometheus query API")
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut parsed = Parsed::default();
+        let mut parsed = Parsed { answer: None, failed: None, partial: false, warning: None };
+        let mut data = Some(self.data);
         let (mut status, mut kind, mut message) = (String::new(), String::new(), String::new());
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match &*key {
@@ -158,9 +165,10 @@ impl<'de> Visitor<'de> for Envelope<'_> {
                     let warnings: Option<Vec<String>> = map.next_value()?;
                     parsed.warning = warnings.into_iter().flatten().find(|w| !is_remark(w));
                 }
-                "data" if status != "error" => {
-                    parsed.answer = Some(map.next_value_seed(Data { columns: self.columns })?);
-                }
+                "data" if status != "error" => match data.take() {
+                    Some(data) => parsed.answer = Some(map.next_value_seed(data)?),
+                    None => return Err(de::Error::duplicate_field("data")),
+                },
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

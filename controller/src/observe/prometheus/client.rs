@@ -5,6 +5,7 @@
 //! answer `benches/telemetry.rs` compares the two.
 
 use std::{
+    future::Future,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -83,6 +84,15 @@ pub(super) struct Limits {
     pub(super) max_answer: usize,
 }
 
+/// The moments of a range query, Unix seconds, both ends among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// Seconds between two of them; above 0.
+    pub(super) step: u32,
+}
+
 impl Client {
     pub(super) fn new(source: Source, traffic: Arc<Traffic>) -> Self {
         let permits = Semaphore::new(source.concurrency);
@@ -134,9 +144,31 @@ impl Client {
         promql: &str,
         limits: Limits,
     ) -> Result<Vec<u8>, Doubt> {
+        self.sent(promql, limits, self.send(connection, promql, limits)).await
+    }
+
+    /// The same for a range query.
+    pub(super) async fn query_range(
+        &self,
+        connection: &Connection,
+        promql: &str,
+        range: Range,
+        limits: Limits,
+    ) -> Result<Vec<u8>, Doubt> {
+        self.sent(promql, limits, self.send_range(connection, promql, range, limits)).await
+    }
+
+    async fn sent(
+        &self,
+        promql: &str,
+        limits: Limits,
+        answer: impl Future<Output = Result<Vec<u8>, Doubt>>,
+    ) -> Result<Vec<u8>, Doubt> {
         self.traffic.queries.fetch_add(1, Ordering::Relaxed);
-        let sent = timeout_at(limits.deadline, self.send(connection, promql, limits));
-        let body = sent.await.unwrap_or(Err(Doubt::TimedOut)).map_err(|doubt| self.failed(promql, doubt))?;
+        let body = timeout_at(limits.deadline, answer)
+            .await
+            .unwrap_or(Err(Doubt::TimedOut))
+            .map_err(|doubt| self.failed(promql, doubt))?;
         self.traffic.bytes.fetch_add(u64::try_from(body.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Ok(body)
     }
@@ -161,18 +193,49 @@ impl Client {
         if let Some(value) = &connection.credentials.authorization {
             query = query.header(http::header::AUTHORIZATION, value.clone());
         }
-        let response = query.post_raw().await.map_err(|e| doubt_of(&e))?;
-        let status = response.status();
-        if status == StatusCode::OK {
-            return body(response, limits.max_answer).await;
-        }
-        let said = body(response, MAX_ERROR).await.ok().and_then(|b| answer::error_of(&b));
-        Err(match said {
-            Some((kind, _)) if kind == "timeout" => Doubt::TimedOut,
-            Some((kind, message)) if status == 400 || status == 422 => answer::failure(&kind, &message),
-            _ => Doubt::HttpStatus(status.as_u16()),
-        })
+        received(query.post_raw().await, limits).await
     }
+
+    async fn send_range(
+        &self,
+        connection: &Connection,
+        promql: &str,
+        range: Range,
+        limits: Limits,
+    ) -> Result<Vec<u8>, Doubt> {
+        let millis = i64::try_from(limits.timeout.as_millis()).unwrap_or(i64::MAX);
+        let Range { start, end, step } = range;
+        let mut query = connection
+            .api
+            .query_range(promql, start, end, f64::from(step))
+            .timeout(millis)
+            .query("partial_response", false);
+        for (name, value) in &self.source.headers.0 {
+            query = query.header(name.clone(), value.clone());
+        }
+        if let Some(value) = &connection.credentials.authorization {
+            query = query.header(http::header::AUTHORIZATION, value.clone());
+        }
+        received(query.post_raw().await, limits).await
+    }
+}
+
+/// The body of an answer, or the doubt that it raises.
+async fn received(
+    response: Result<reqwest::Response, prometheus::Error>,
+    limits: Limits,
+) -> Result<Vec<u8>, Doubt> {
+    let response = response.map_err(|e| doubt_of(&e))?;
+    let status = response.status();
+    if status == StatusCode::OK {
+        return body(response, limits.max_answer).await;
+    }
+    let said = body(response, MAX_ERROR).await.ok().and_then(|b| answer::error_of(&b));
+    Err(match said {
+        Some((kind, _)) if kind == "timeout" => Doubt::TimedOut,
+        Some((kind, message)) if status == 400 || status == 422 => answer::failure(&kind, &message),
+        _ => Doubt::HttpStatus(status.as_u16()),
+    })
 }
 
 /// Reads a body, but not more than `limit` bytes of it.

@@ -1,5 +1,7 @@
 //! A group: all asks of one profile at one source, answered together.
 
+mod past;
+
 use futures::stream::{FuturesUnordered, StreamExt};
 use loadline_policies::{
     ids::{ClusterId, PolicyKey},
@@ -18,6 +20,8 @@ use crate::{
     config::{Profile, Source},
     ports::{Detail, LoadAsk, LoadReading},
 };
+
+pub(super) use past::foreign_to_the_past;
 
 /// All asks of one profile at one source.
 #[derive(Debug)]

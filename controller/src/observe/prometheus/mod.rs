@@ -3,6 +3,7 @@
 //! ```text
 //! asks ──> groups (source × profile) ──> a constant number of queries ──> rows ──> slots ──> readings
 //!             identity: keys of asks      query       client   answer       identity   slot
+//! asks ──> batches ──> range queries, one at a time ──> pages of the past       archive, group/past
 //! asks ──> triggers, each its own query, inside its namespace and budget ──> board ─────────> numbers
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! asked in the background and pin their numbers to a board; a tick takes what is there.
 
 pub mod answer;
+mod archive;
 mod client;
 mod credentials;
 mod group;
@@ -29,6 +31,7 @@ use loadline_policies::{
     reading::Doubt,
 };
 
+pub use archive::PrometheusArchive;
 pub use client::Traffic;
 pub use pod_owners::SharedPodOwners;
 
