@@ -69,7 +69,7 @@ fn objects(policies: Vec<ElasticPolicy>) -> Objects {
 
 fn view(ready: u32) -> TargetView {
     let version = ObjectVersion { uid: "u".into(), resource_version: "7".into() };
-    TargetView { wanted: ready, current: ready, ready, rolling_out: false, version }
+    TargetView { wanted: ready, current: ready, ready, rolling_out: false, template: Some(7), version }
 }
 
 fn fleet(objects: &Objects, readings: &Readings) -> Fleet {

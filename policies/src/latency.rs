@@ -168,7 +168,7 @@ pub fn judge(
     now: Mono,
 ) -> LatencyTerm {
     if let Some(e) = evidence {
-        match is_over(objective, &e) {
+        match is_over(objective, e.quantile, e.requests) {
             Some(false) if memory.is_none() => return LatencyTerm::Fine,
             Some(false) => {
                 *memory = memory.and_then(|t| recover(t, &e, now));
@@ -191,10 +191,10 @@ fn is_under_way(memory: Option<&LatencyTry>) -> bool {
 
 /// Whether latency is over its target; `None` where nobody can tell: too few requests, or a quantile in the
 /// `+Inf` bucket of a histogram that ends before the target.
-fn is_over(objective: &LatencyObjective, evidence: &Evidence) -> Option<bool> {
+pub(crate) fn is_over(objective: &LatencyObjective, measured: Quantile, requests: f64) -> Option<bool> {
     let target = objective.target.as_secs_f64();
-    let Quantile { seconds, at_least } = evidence.quantile;
-    if evidence.requests * (1.0 - objective.quantile) < MIN_EXCEEDANCES || (at_least && seconds < target) {
+    let Quantile { seconds, at_least } = measured;
+    if requests * (1.0 - objective.quantile) < MIN_EXCEEDANCES || (at_least && seconds < target) {
         return None;
     }
     Some(at_least || seconds > target)

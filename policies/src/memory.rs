@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    capacity::Learner,
     forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
     now::{Mono, Now},
@@ -74,6 +75,9 @@ pub struct PolicyMemory {
     pub latency: Option<LatencyTry>,
     /// Since when the forecast would do with fewer.
     pub surplus: Option<Surplus>,
+    /// What was learned of the capacity of one replica. Told in the decision.
+    #[serde(skip)]
+    pub capacity: Option<Box<Learner>>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.
     #[serde(skip)]
     pub forecaster: Option<Box<Forecaster>>,

@@ -3,6 +3,7 @@
 //! Counters are pre-set to 0 for every label that an alert reads, so that an alert on their rate sees the first
 //! increase. Series by policy are kept for at most [`MAX_POLICY_SERIES`] policies.
 
+mod capacity;
 mod changing;
 mod forecast;
 
@@ -109,6 +110,7 @@ pub struct Metrics {
     redundancy: Changing<Of, f64, AtomicU64>,
     load: Changing<Of, f64, AtomicU64>,
     forecasts: forecast::Forecasts,
+    capacities: capacity::Capacities,
     calls: Family<Api, Counter>,
     /// Queries answered so far, to count those of a tick.
     seen_queries: AtomicU64,
@@ -142,6 +144,7 @@ impl Default for Metrics {
             redundancy: Changing::default(),
             load: Changing::default(),
             forecasts: forecast::Forecasts::default(),
+            capacities: capacity::Capacities::default(),
             calls: Family::default(),
             seen_queries: AtomicU64::default(),
         };
@@ -216,6 +219,7 @@ impl Metrics {
         );
         r.register("weighted_qps", "Weighted requests per second, by policy", self.load.family.clone());
         self.forecasts.register(r);
+        self.capacities.register(r);
         r.register("api_calls", "Calls to API servers by verb, resource and code", self.calls.clone());
         self
     }
@@ -334,6 +338,7 @@ impl Metrics {
         self.redundancy.show(each(&judged, |d| d.redundancy.filter(|r| r.is_finite())));
         self.load.show(each(&judged, |d| d.demand.map(|demand| demand.weighted)));
         self.forecasts.show(&judged);
+        self.capacities.show(&judged);
     }
 
     /// Everything, as a scraper reads it.

@@ -18,6 +18,8 @@ use loadline_policies::{
     policy, reason,
 };
 
+use super::capacity;
+
 /// How many changes status remembers: enough for the rate rules of a default policy (one period of 15 s, at one
 /// write a tick of 5 s), small enough to read.
 const CHANGES: usize = 10;
@@ -70,6 +72,7 @@ pub fn of(
         idle_since: memory.and_then(|m| m.idle_since).map(|at| whole_seconds(now.wall_of(at))),
         weight_baseline: memory.and_then(|m| m.baseline).and_then(|b| baseline(b, now)),
         latency_try: memory.and_then(|m| m.latency).and_then(|t| latency_try(&t)),
+        capacity: capacity::of(decision.capacity.as_ref(), memory, previous.capacity.as_ref(), now),
         forecast: decision.forecast.map(|f| forecast(&f)),
         conditions: conditions(&decision.conditions, &previous.conditions, decision.generation, now.wall),
     }
@@ -99,10 +102,12 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
     let messages = old.conditions.iter().map(|c| &c.message).ne(new.conditions.iter().map(|c| &c.message));
     let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref())
         || try_moved(old.latency_try.as_ref(), new.latency_try.as_ref());
-    if messages || moved { Urgency::Soon } else { Urgency::None }
+    let known = capacity::urgency(old.capacity.as_ref(), new.capacity.as_ref());
+    if messages || moved { known.max(Urgency::Soon) } else { known }
 }
 
-/// What must survive a restart, from status: rate rules, a person's floor, the weight baseline, the latency try.
+/// What must survive a restart, from status: rate rules, a person's floor, the weight baseline, the latency try,
+/// the learned capacity.
 ///
 /// Stabilisation windows are not kept: a new process removes nothing before it has seen one full window itself.
 /// Nor is the idle time: nobody looked while no process ran.
@@ -121,6 +126,7 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     let baseline = status.weight_baseline.as_ref().filter(|b| b.mean.is_finite() && b.mean > 0.0);
     memory.baseline = baseline.map(|b| WeightBaseline::kept(b.mean, now.mono_of(b.at.0)));
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
+    memory.capacity = status.capacity.as_ref().and_then(capacity::remembered);
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
 }

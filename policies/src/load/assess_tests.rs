@@ -79,6 +79,7 @@ fn instance(ready: u32, load: Observed<LoadSample>) -> Instance {
         current: ready,
         ready,
         rolling_out: false,
+        template: None,
         version: ObjectVersion { uid: "d-1".into(), resource_version: "7".into() },
         load,
         burst: None,

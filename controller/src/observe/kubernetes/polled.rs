@@ -25,6 +25,7 @@ use super::{
     TargetSeen,
     discovery::{Discovery, Kind},
     partial::count,
+    template,
 };
 use crate::{
     client::{Failure, FailureKind},
@@ -133,6 +134,7 @@ fn seen(scale: Scale, object: &DynamicObject) -> TargetSeen {
         wanted: count(scale.spec.and_then(|s| s.replicas)),
         current,
         ready: ready.unwrap_or(current),
+        template: object.data.pointer("/spec/template").and_then(template::of),
         rolling_out: ready.is_none() || two_templates || is_behind(object, of_status("observedGeneration")),
         version: ObjectVersion {
             uid: scale.metadata.uid.unwrap_or_default(),
