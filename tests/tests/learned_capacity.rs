@@ -1,7 +1,7 @@
 //! The capacity of a replica learned by the whole production tick over the simulated fleet, against what the simulated
 //! service really bears: the work per replica at which its latency leaves the objective.
 
-#![expect(clippy::unwrap_used, reason = "a test says what it needs by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it needs by panicking")]
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ impl Story {
         let syncs = 3_600 / self.sync.as_secs();
         let mut course = Course { decisions: Vec::new(), most: Vec::new(), replicas: Vec::new() };
         // An hour more than the days, so that the last one is closed.
-        for _ in 0..days * 24 + 1 {
+        for _ in 0..=days * 24 {
             let (mut last, mut most) = (None, 0);
             for _ in 0..syncs {
                 let mut plan = drive.advance();
@@ -303,4 +303,29 @@ fn what_never_reached_its_knee_is_a_lower_bound_and_says_so() {
     assert_eq!(course.condition(90, ConditionKind::CapacityKnown), (Some(true), "LowerBound"));
     near(course.last().per_replica, truth * 0.4, 0.1);
     assert_eq!(course.last().upper, None);
+}
+
+#[test]
+fn releases_do_not_wear_the_capacity_down() {
+    // Given a service that is scaled by what was learned, so that none of its replicas is ever asked for more,
+    let service = service(100.0, 8, (0.020, 0.120));
+    let truth = truth(&service);
+    let release = |day: u64| Fault {
+        at: Duration::from_hours(day * 24 + 10),
+        lasts: Duration::ZERO,
+        workload: None,
+        cluster: None,
+        fault: FaultKind::RollOut,
+    };
+    // when it is released twice in two days, and again a week later,
+    let faults = vec![release(3), release(4), release(10)];
+    let story = Story { mode: "Active", max: 60, faults, ..Story::observed(service, 1.3) };
+    let course = story.days(15);
+    let known = |day: u64| course.at(day * 24 + 12).per_replica.unwrap();
+    // then each time a fifth is taken off, once, and comes back within days.
+    near(Some(known(3)), known(2) * 0.8, 1e-9);
+    near(Some(known(4)), known(3), 1e-9);
+    near(Some(known(9)), truth, 0.1);
+    near(Some(known(10)), known(9) * 0.8, 1e-9);
+    near(course.last().per_replica, truth, 0.1);
 }

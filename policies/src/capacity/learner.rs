@@ -303,19 +303,14 @@ impl Learner {
         if known.is_none_or(|known| known == seen) {
             return;
         }
-        match self.before.filter(|before| before.template == Some(seen)) {
+        // A second change before the first was learned takes nothing more off.
+        self.before = self.before.or_else(|| self.learned(known));
+        self.start_over();
+        if let Some(before) = self.before.filter(|before| before.template == Some(seen)) {
             // Rolled back: what was learned of it holds as it did.
-            Some(before) => {
-                self.start_over();
-                self.value = Some(before.value);
-                self.standing = Standing::Learned;
-                self.before = None;
-            }
-            None => {
-                // A second change before the first was learned takes nothing more off.
-                self.before = self.before.or_else(|| self.learned(known));
-                self.start_over();
-            }
+            self.value = Some(before.value);
+            self.standing = Standing::Learned;
+            self.before = None;
         }
     }
 

@@ -64,7 +64,6 @@ pub enum Source {
 /// What is known: a declared benchmark as it stands, or what was learned.
 #[must_use]
 pub fn known(declared: PerReplica, learner: Option<&Learner>) -> Known {
-    let learned = learner.map(Learner::known);
     let nothing = Known {
         per_replica: None,
         source: Source::Learning,
@@ -74,12 +73,12 @@ pub fn known(declared: PerReplica, learner: Option<&Learner>) -> Known {
         windows: 0,
         knees: 0,
     };
-    let learned = learned.unwrap_or(nothing);
+    let seen = learner.map_or(nothing, Learner::known);
     match declared {
         PerReplica::Declared(value) => {
-            Known { per_replica: Some(value), source: Source::Declared, confidence: 1.0, ..learned }
+            Known { per_replica: Some(value), source: Source::Declared, confidence: 1.0, ..seen }
         }
-        PerReplica::Learned => learned,
+        PerReplica::Learned => seen,
     }
 }
 

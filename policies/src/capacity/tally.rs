@@ -104,7 +104,9 @@ mod tests {
         }
         let top = tally.top(16);
         let mut again = Tally::default();
-        top.iter().for_each(|(x, n)| again.add_times(*x, *n));
+        for (x, n) in &top {
+            again.add_times(*x, *n);
+        }
         assert_eq!((top.len(), again.count()), (16, 901));
         assert_eq!(again.quantile(0.95), tally.quantile(0.95));
     }

@@ -90,7 +90,10 @@ fn is_steady(before: u32, now: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Lesson::{Healthy, Knee, Overloaded},
+        *,
+    };
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -98,6 +101,7 @@ mod tests {
         Mono(Duration::from_secs(1_000 + seconds))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is what is looked at")]
     fn window(work: f64, ready: u32, healthy: bool) -> Option<Window> {
         Some(Window { work, peak: work, ready, silent: 0, length: MINUTE, healthy: Some(healthy) })
     }
@@ -117,13 +121,12 @@ mod tests {
     #[test]
     fn only_the_onset_of_slowness_is_a_knee() {
         let got = lessons(&[(500.0, true), (700.0, false), (900.0, false), (650.0, true)]);
-        use Lesson::{Healthy, Knee, Overloaded};
         assert_eq!(got, [Some(Healthy(50.0)), Some(Knee(70.0)), Some(Overloaded), Some(Healthy(65.0))]);
     }
 
     #[test]
     fn what_was_slow_when_first_seen_is_no_onset() {
-        assert_eq!(lessons(&[(900.0, false)]), [Some(Lesson::Overloaded)]);
+        assert_eq!(lessons(&[(900.0, false)]), [Some(Overloaded)]);
     }
 
     #[test]
@@ -143,10 +146,10 @@ mod tests {
         // The load of five minutes ago, on ten, would read as twice the work of each.
         assert_eq!(look(window(500.0, 5, true), 160), None);
         assert_eq!(look(window(500.0, 5, true), 245), None);
-        assert_eq!(look(window(500.0, 5, true), 250), Some(Lesson::Healthy(100.0)));
+        assert_eq!(look(window(500.0, 5, true), 250), Some(Healthy(100.0)));
         assert_eq!(look(None, 310), None);
         assert_eq!(look(window(900.0, 5, false), 315), None);
-        assert_eq!(look(window(900.0, 5, false), 420), Some(Lesson::Overloaded), "the onset was not seen");
+        assert_eq!(look(window(900.0, 5, false), 420), Some(Overloaded), "the onset was not seen");
     }
 
     #[test]
@@ -157,7 +160,7 @@ mod tests {
             .filter_map(|t| watch.look(window(4_000.0, if t % 40 < 20 { 40 } else { 39 }, true), at(t)))
             .collect();
         assert!(taught.len() >= 8, "{taught:?}");
-        assert!(taught.iter().all(|lesson| *lesson == Lesson::Healthy(100.0)), "{taught:?}");
+        assert!(taught.iter().all(|lesson| *lesson == Healthy(100.0)), "{taught:?}");
     }
 
     #[test]
@@ -165,6 +168,6 @@ mod tests {
         let mut watch = Watch::default();
         let partly = window(900.0, 20, true).map(|w| Window { silent: 2, ..w });
         watch.look(partly, at(0));
-        assert_eq!(watch.look(partly, at(90)), Some(Lesson::Healthy(50.0)));
+        assert_eq!(watch.look(partly, at(90)), Some(Healthy(50.0)));
     }
 }

@@ -183,6 +183,21 @@ mod tests {
     }
 
     #[test]
+    fn a_new_image_shows_and_a_restart_by_hand_does_not() {
+        let with = |image: &str, annotation: &str| {
+            let text = format!(
+                r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"cart"}},"spec":{{"replicas":5,
+                "template":{{"metadata":{{"annotations":{{"restartedAt":"{annotation}"}}}},
+                "spec":{{"containers":[{{"name":"app","image":"{image}"}}]}}}}}},"status":{{}}}}"#
+            );
+            serde_json::from_str::<Workload>(&text).unwrap().seen().unwrap().template
+        };
+        assert!(with("cart:1", "").is_some());
+        assert_eq!(with("cart:1", ""), with("cart:1", "now"));
+        assert_ne!(with("cart:1", ""), with("cart:2", ""));
+    }
+
+    #[test]
     fn a_roll_out_shows_by_generation_or_by_two_templates() {
         let rolling = |status: &str| deployment(status).unwrap().rolling_out;
         assert!(rolling(r#"{"replicas":5,"updatedReplicas":5,"observedGeneration":2}"#));

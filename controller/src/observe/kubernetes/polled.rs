@@ -193,6 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn its_template_is_seen_where_it_has_one() {
+        assert_eq!(rollout(&json!({})).template, None);
+        let read = |image: &str| {
+            let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {},
+                "spec": {"template": {"spec": {"containers": [{"name": "app", "image": image}]}}}});
+            let object = serde_json::from_value(object).unwrap();
+            seen(Scale::default(), &object).unwrap().template
+        };
+        assert!(read("cart:1").is_some());
+        assert_ne!(read("cart:1"), read("cart:2"));
+    }
+
+    #[test]
     fn of_a_kind_that_does_not_tell_who_is_ready_nothing_is_removed() {
         let view = rollout(&json!({"phase": "Running"}));
         assert_eq!((view.ready, view.rolling_out), (5, true));
