@@ -9,7 +9,7 @@ use loadline_crds::elastic_policy::{
     LearnedCapacity, LearnedStanding, quantised,
 };
 use loadline_policies::{
-    capacity::{Before, Kept, KeptDay, Knee, Known, Learner, Source, Standing},
+    capacity::{Before, Kept, KeptDay, Knee, Known, Learner, Outline, Source, Standing},
     memory::PolicyMemory,
     now::Now,
 };
@@ -34,7 +34,10 @@ pub(super) fn of(
         source,
         since: since.unwrap_or_else(|| whole_seconds(now.wall)),
         confidence: quantised(known.confidence).unwrap_or_default(),
-        learned: memory.and_then(|m| m.capacity.as_ref()).map(|learner| learned(learner, known)),
+        learned: memory.and_then(|m| m.capacity.as_ref()).map(|learner| {
+            let told = previous.and_then(|old| old.learned.as_ref());
+            told.filter(|told| stands(told, learner)).cloned().unwrap_or_else(|| learned(learner, known))
+        }),
     })
 }
 
@@ -44,11 +47,9 @@ pub(super) fn urgency(old: Option<&CapacityStatus>, new: Option<&CapacityStatus>
     if old.map(essence) != new.map(essence) {
         return Urgency::Now;
     }
-    let day = |c: &CapacityStatus| c.learned.as_ref().map(|l| l.day.minutes.div_euclid(MINUTES));
-    // Of the rest, all but the day moves once a day.
-    let rest =
-        |c: &CapacityStatus| c.learned.clone().map(|l| LearnedCapacity { day: CapacityDay::default(), ..l });
-    if old.map(day) != new.map(day) || old.map(rest) != new.map(rest) { Urgency::Soon } else { Urgency::None }
+    // What was told stays as it is within the hour.
+    let same = old.and_then(|c| c.learned.as_ref()) == new.and_then(|c| c.learned.as_ref());
+    if same { Urgency::None } else { Urgency::Soon }
 }
 
 /// The learner that a status remembers.
@@ -80,17 +81,34 @@ pub(super) fn remembered(status: &CapacityStatus) -> Option<Box<Learner>> {
     })))
 }
 
+/// Whether what was told is still so, but for the hour that is under way. This is asked of every policy in every tick.
+fn stands(told: &LearnedCapacity, learner: &Learner) -> bool {
+    let Outline { value, standing: now, template, seen } = learner.outline();
+    told.standing == standing(now)
+        && told.day.minutes.div_euclid(MINUTES) == minutes(seen).div_euclid(MINUTES)
+        && told.template.as_deref().and_then(template_of) == template
+        && told.estimate == value.and_then(quantised)
+}
+
+const fn standing(standing: Standing) -> LearnedStanding {
+    match standing {
+        Standing::Learning => LearnedStanding::Learning,
+        Standing::Provisional => LearnedStanding::Provisional,
+        Standing::Learned => LearnedStanding::Learned,
+    }
+}
+
+fn minutes(seen: Duration) -> i32 {
+    i32::try_from(seen.as_secs() / 60).unwrap_or(i32::MAX)
+}
+
 fn learned(learner: &Learner, known: &Known) -> LearnedCapacity {
     let kept = learner.kept();
     let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let healthy = kept.day.healthy.iter();
     LearnedCapacity {
         estimate: kept.value.and_then(quantised),
-        standing: match kept.standing {
-            Standing::Learning => LearnedStanding::Learning,
-            Standing::Provisional => LearnedStanding::Provisional,
-            Standing::Learned => LearnedStanding::Learned,
-        },
+        standing: standing(kept.standing),
         lower_bound: kept.lower.and_then(quantised),
         upper_bound: known.upper.and_then(quantised),
         tested_days: quantised(kept.tested).unwrap_or_default(),
@@ -101,7 +119,7 @@ fn learned(learner: &Learner, known: &Known) -> LearnedCapacity {
         }),
         knees: kept.knees.iter().filter_map(knee).collect(),
         day: CapacityDay {
-            minutes: i32::try_from(kept.day.seen.as_secs() / 60).unwrap_or(i32::MAX),
+            minutes: minutes(kept.day.seen),
             healthy: healthy
                 .filter_map(|(work, n)| Some(CapacityWindows { work: quantised(*work)?, windows: count(*n) }))
                 .collect(),
@@ -193,7 +211,9 @@ mod tests {
         assert!(text.len() < 4_096, "{} bytes", text.len());
         let restored = remembered(&serde_json::from_str(&text).unwrap());
         let mut again = PolicyMemory { capacity: restored, ..PolicyMemory::default() };
-        // then it tells the same, and says the same of the days that follow.
+        // then it uses exactly the same number, and says the same of the days that follow.
+        let used = |memory: &PolicyMemory| memory.capacity.as_ref().unwrap().known().per_replica;
+        assert_eq!(used(&again), used(&memory));
         assert_eq!(status(&again, PerReplica::Learned, Some(&told), 5_020), told);
         learn(&mut again, 5_020..9_000);
         learn(&mut memory, 5_020..9_000);
@@ -222,7 +242,7 @@ mod tests {
         let old = status(&memory, PerReplica::Learned, None, 0);
         learn(&mut memory, 3_001..3_040);
         let within = status(&memory, PerReplica::Learned, Some(&old), 39);
-        assert_ne!(within, old);
+        assert_eq!(within, old);
         assert_eq!(urgency(Some(&old), Some(&within)), Urgency::None);
         learn(&mut memory, 3_040..3_070);
         let after = status(&memory, PerReplica::Learned, Some(&old), 69);

@@ -30,9 +30,6 @@ const GAP: Duration = Duration::from_mins(2);
 /// Classes of a day's windows that are kept over a restart: the highest, which hold its 95th percentile.
 const KEPT_CLASSES: usize = 16;
 
-/// Rounding of the comparison of two estimates.
-const SAME: f64 = 1.0 - 1e-6;
-
 /// How far the estimate may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Standing {
@@ -98,6 +95,20 @@ pub struct Kept {
     pub before: Option<Before>,
     /// The day that is under way.
     pub day: KeptDay,
+}
+
+/// A learner in short: while it stands, with the passing of its day, so does all that must survive a restart but the
+/// windows and knees of that day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outline {
+    /// See [`Kept::value`].
+    pub value: Option<f64>,
+    /// See [`Kept::standing`].
+    pub standing: Standing,
+    /// See [`Kept::template`].
+    pub template: Option<u64>,
+    /// See [`KeptDay::seen`].
+    pub seen: Duration,
 }
 
 /// What of a day must survive a restart.
@@ -168,6 +179,12 @@ impl Learner {
             windows: self.day.healthy.count(),
             knees: u32::try_from(knees).unwrap_or(u32::MAX),
         }
+    }
+
+    /// What moves whenever anything of [`Learner::kept`] does but the day that is under way; cheap to ask.
+    #[must_use]
+    pub fn outline(&self) -> Outline {
+        Outline { value: self.value, standing: self.standing, template: self.template, seen: self.day.seen }
     }
 
     /// What must survive a restart.
@@ -268,13 +285,14 @@ impl Learner {
         match (self.standing, self.value) {
             (Standing::Learning, _) | (_, None) => {
                 // Nobody uses it: it goes where the evidence is at once.
-                self.value = self.bounds.target(None);
+                self.value = self.bounds.target(None).map(down_to_three_digits);
                 if explained && self.value.is_some() {
                     self.standing = Standing::Learned;
                 }
             }
             (Standing::Learned, Some(value)) => {
-                self.value = self.bounds.target(Some(value)).map(|target| in_a_day(value, target));
+                let target = self.bounds.target(Some(value)).map(down_to_three_digits);
+                self.value = target.map(|target| in_a_day(value, target));
             }
             (Standing::Provisional, Some(value)) => self.return_to_before(value, explained),
         }
@@ -288,10 +306,10 @@ impl Learner {
         let before = self.before.map(|b| lowest.map_or(b.value, |lowest| lowest.min(b.value)));
         let hoped = if explained { before } else { None };
         let from = hoped.map_or(value, |hoped| hoped.max(value));
-        let Some(target) = self.bounds.target(Some(from)) else { return };
+        let Some(target) = self.bounds.target(Some(from)).map(down_to_three_digits) else { return };
         let next = in_a_day(value, target);
         self.value = Some(next);
-        if explained && next >= target * SAME {
+        if explained && next >= target {
             self.standing = Standing::Learned;
             self.before = None;
         }
@@ -323,7 +341,7 @@ impl Learner {
     fn start_over(&mut self) {
         let before = self.before.or_else(|| self.learned(None));
         *self = Self {
-            value: before.map(|before| before.value * CAUTION),
+            value: before.map(|before| down_to_three_digits(before.value * CAUTION)),
             standing: if before.is_some() { Standing::Provisional } else { Standing::Learning },
             before,
             template: self.template,
@@ -333,9 +351,35 @@ impl Learner {
     }
 }
 
-/// As far towards the target as a day allows.
+/// As far towards the target as a day allows; both have three digits.
 fn in_a_day(value: f64, target: f64) -> f64 {
-    target.clamp(value * (1.0 - A_DAY), value * (1.0 + A_DAY))
+    let (low, high) = (value * (1.0 - A_DAY), value * (1.0 + A_DAY));
+    if target > high {
+        down_to_three_digits(high)
+    } else if target < low {
+        up_to_three_digits(low)
+    } else {
+        target
+    }
+}
+
+/// What is used has the three digits that status keeps, so that a restart changes nothing: the next lower such number.
+fn down_to_three_digits(x: f64) -> f64 {
+    three_digits(x, f64::floor)
+}
+
+fn up_to_three_digits(x: f64) -> f64 {
+    three_digits(x, f64::ceil)
+}
+
+fn three_digits(x: f64, round: fn(f64) -> f64) -> f64 {
+    let unit = 10_f64.powf(x.log10().floor() - 2.0);
+    // A number that has three digits already stays, whatever its quotient was rounded to.
+    let steps = x / unit;
+    let whole = if (steps - steps.round()).abs() < 1e-9 * steps { steps.round() } else { round(steps) };
+    let rounded = whole * unit;
+    // The shortest decimal, as it is read back.
+    format!("{rounded:.2e}").parse().unwrap_or(rounded)
 }
 
 #[cfg(test)]

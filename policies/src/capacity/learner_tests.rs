@@ -109,9 +109,9 @@ fn a_service_that_bears_more_is_believed_by_a_fifth_a_day() {
     // The knees of the old days fade in two weeks; what is borne every day makes them unbelievable at once.
     service.knee = 200.0;
     service.days(1, 150.0);
-    near(service.used(), before * 1.2, 1e-6);
+    near(service.used(), before * 1.2, 0.01);
     service.days(1, 150.0);
-    near(service.used(), before * 1.44, 1e-6);
+    near(service.used(), before * 1.44, 0.02);
     service.days(6, 150.0);
     near(service.used(), 145.0, 0.05);
 }
@@ -169,7 +169,7 @@ fn a_service_that_bears_less_is_learned_from_the_tries_that_cured_it() {
         used.push(service.used().unwrap());
     }
     // then it falls, by at most a fifth a day, to where it broke.
-    assert!(used[0] >= before * 0.8 * SAME, "{used:?}");
+    assert!(used[0] >= before * 0.8, "{used:?}");
     near(used.last().copied(), 56.5, 0.05);
 }
 
@@ -191,16 +191,16 @@ fn another_template_is_used_with_caution_until_it_has_been_borne_out() {
     service.template = Some(2);
     service.minute(60.0);
     assert_eq!(service.learner.known().source, Source::Provisional);
-    near(service.used(), before * 0.8, 1e-9);
+    near(service.used(), before * 0.8, 0.01);
     // A second change takes nothing more off.
     service.template = Some(3);
     service.minute(60.0);
-    near(service.used(), before * 0.8, 1e-9);
+    near(service.used(), before * 0.8, 0.01);
     // When days go by in which it bears what it is asked for at most, then it comes back by a fifth a day.
     service.days(1, before * 0.7);
-    near(service.used(), before * 0.8 * 1.2, 1e-9);
+    near(service.used(), before * 0.8 * 1.2, 0.02);
     service.days(3, before * 0.8);
-    near(service.used(), before, 1e-6);
+    near(service.used(), before, 1e-9);
     assert_eq!(service.learner.known().source, Source::Learned);
 }
 
@@ -243,9 +243,9 @@ fn another_objective_is_another_capacity() {
     service.days(3, 120.0);
     let before = service.used().unwrap();
     service.learner.judged_anew();
-    near(service.used(), before * 0.8, 1e-9);
+    near(service.used(), before * 0.8, 0.01);
     service.learner.judged_anew();
-    near(service.used(), before * 0.8, 1e-9);
+    near(service.used(), before * 0.8, 0.01);
 }
 
 #[test]
@@ -297,4 +297,18 @@ fn what_cannot_be_is_not_restored() {
     let learner = Learner::restored(kept);
     assert_eq!(learner, Learner::restored(Kept::default()));
     assert_eq!(learner.known().source, Source::Learning);
+}
+
+#[test]
+fn what_is_used_has_three_digits_as_status_keeps_them() {
+    let mut service = Service::new(97.31);
+    service.days(3, 120.0);
+    let used = service.used().unwrap();
+    assert_eq!(format!("{used:.2e}").parse::<f64>().unwrap().to_bits(), used.to_bits());
+    for (x, down, up) in
+        [(123.456, 123.0, 124.0), (0.012_399, 0.012_3, 0.012_4), (94.5, 94.5, 94.5), (0.3, 0.3, 0.3)]
+    {
+        assert!((down_to_three_digits(x) - down).abs() < 1e-12, "{x}: {}", down_to_three_digits(x));
+        assert!((up_to_three_digits(x) - up).abs() < 1e-12, "{x}: {}", up_to_three_digits(x));
+    }
 }

@@ -26,7 +26,7 @@ use crate::policy::PerReplica;
 
 pub use bounds::Knee;
 pub use day::{FULL_DAY, LEAST_WINDOWS};
-pub use learner::{Before, Kept, KeptDay, Learner, Standing};
+pub use learner::{Before, Kept, KeptDay, Learner, Outline, Standing};
 pub use watch::Window;
 
 /// What is known of the capacity of one replica.

@@ -82,7 +82,7 @@ proptest! {
 
     #[test]
     fn windows_under_half_of_it_never_lower_it(
-        works in vec((0.0..0.49_f64, health(), term()), 1..60),
+        works in vec((0.0..0.49_f64, prop_oneof![vec((health(), term()), 1..5), Just(cured())]), 1..60),
     ) {
         // Given a service that bears 100,
         let (mut learner, mut minute) = (Learner::default(), 0_u64);
@@ -97,9 +97,20 @@ proptest! {
         (0..3 * 1_440).for_each(|_| look(&mut learner, 100.0, Some(true), LatencyTerm::Fine));
         let before = learner.known().per_replica.unwrap();
         // when whatever happens happens under half of that, for days, then it stays.
-        for (share, healthy, term) in works {
-            (0..120).for_each(|_| look(&mut learner, before * share, healthy, term));
+        for (share, spells) in works {
+            for (healthy, term) in spells {
+                (0..60).for_each(|_| look(&mut learner, before * share, healthy, term));
+            }
             prop_assert_eq!(learner.known().per_replica, Some(before));
         }
     }
+}
+
+/// Latency breaks, and more replicas cure it: what lowers a capacity most surely.
+fn cured() -> Vec<(Option<bool>, LatencyTerm)> {
+    vec![
+        (Some(true), LatencyTerm::Fine),
+        (Some(false), LatencyTerm::ScaleOut { factor: 1.25 }),
+        (Some(true), LatencyTerm::Easing { factor: 1.25 }),
+    ]
 }
