@@ -27,6 +27,8 @@ struct Story {
     /// Requests per second by the hour, again and again.
     hours: Vec<f64>,
     mode: &'static str,
+    /// `load.weights` of the policy, after the profile.
+    weights: &'static str,
     max: u32,
     sync: Duration,
     faults: Vec<Fault>,
@@ -46,7 +48,7 @@ impl Story {
     fn observed(service: ServiceModel, peak: f64) -> Self {
         let hours = day(truth(&service) * 10.0 * peak);
         let (mode, sync) = ("Observe", Duration::from_mins(1));
-        Self { service, replicas: 10, hours, mode, max: 10, sync, faults: Vec::new(), seed: 1 }
+        Self { service, replicas: 10, hours, mode, weights: "", max: 10, sync, faults: Vec::new(), seed: 1 }
     }
 
     fn drive(&self) -> Drive {
@@ -75,11 +77,11 @@ impl Story {
               target: {{apiVersion: apps/v1, kind: Deployment, name: checkout}}
               mode: {}
               bounds: {{min: 2, max: {}}}
-              load: {{profile: otel-http}}
+              load: {{profile: otel-http{}}}
               objective: {{latency: {{quantile: {QUANTILE}, target: 250ms}}}}
               capacity: {{perReplica: Learned}}
             ",
-            self.mode, self.max
+            self.mode, self.max, self.weights
         );
         let world = World::new(serde_yaml::from_str(&config).unwrap(), self.faults.clone(), self.seed);
         Drive::new(world, [serde_yaml::from_str(&policy).unwrap()], self.sync)
@@ -328,4 +330,21 @@ fn releases_do_not_wear_the_capacity_down() {
     near(Some(known(9)), truth, 0.1);
     near(Some(known(10)), known(9) * 0.8, 0.01);
     near(course.last().per_replica, truth, 0.1);
+}
+
+#[test]
+fn work_that_is_weighted_by_latency_is_learned_in_its_own_unit() {
+    // Given a policy that weighs requests by latency, so that a replica near its knee seems to do more,
+    let weights = ", weights: {latency: {cuts: [10ms, 50ms, 100ms, 500ms], factors: [0.1, 0.5, 2, 4, 8]}}";
+    let service = service(100.0, 8, (0.020, 0.120));
+    let story = Story { mode: "Active", max: 60, weights, ..Story::observed(service, 1.3) };
+    let course = story.days(5);
+    // then its users are served within the objective at every hour, by not many more replicas than are needed.
+    assert_eq!(course.last().source, Source::Learned);
+    for hour in 3 * 24..5 * 24 {
+        let told = course.condition(hour, ConditionKind::LatencyNotCapacityBound);
+        assert_eq!(told.1, "WithinObjective", "at {hour} h");
+    }
+    let peak = course.most[4 * 24..].iter().max().copied().unwrap();
+    assert!((13..=17).contains(&peak), "{peak}");
 }
