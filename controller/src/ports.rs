@@ -140,6 +140,8 @@ pub struct TargetView {
     pub ready: u32,
     /// Whether a roll-out is under way, or cannot be ruled out.
     pub rolling_out: bool,
+    /// Identity of the pod template's images and resources; `None` where no template is seen.
+    pub template: Option<u64>,
     /// UID and resourceVersion.
     pub version: ObjectVersion,
 }

@@ -69,7 +69,7 @@ fn objects(policies: Vec<ElasticPolicy>) -> Objects {
 
 fn view(ready: u32) -> TargetView {
     let version = ObjectVersion { uid: "u".into(), resource_version: "7".into() };
-    TargetView { wanted: ready, current: ready, ready, rolling_out: false, version }
+    TargetView { wanted: ready, current: ready, ready, rolling_out: false, template: Some(7), version }
 }
 
 fn fleet(objects: &Objects, readings: &Readings) -> Fleet {
@@ -232,6 +232,19 @@ fn policies_that_write_to_one_target_are_contenders_of_each_other() {
     assert_eq!(heard("b"), [policy("a"), hpa.clone()]);
     assert_eq!(heard("c"), [policy("a"), policy("b"), hpa]);
     assert_eq!(heard("d"), []);
+}
+
+#[test]
+fn a_policy_that_has_learned_what_a_replica_bears_writes_too() {
+    // Given a policy that is to learn the capacity, beside one that declares it,
+    let mut objects = objects(vec![cr("a", "web", "  capacity: {perReplica: 100}"), cr("l", "web", "")]);
+    assert_eq!(fleet(&objects, &Readings::default()).workloads[&key("a")].contenders, []);
+    // when its status says that it knows, then the two contend.
+    let capacity = "{perReplica: 90, source: Learned, since: 2026-03-01T12:00:00Z, confidence: 0.5}";
+    let status = format!("{{capacity: {capacity}}}");
+    Arc::make_mut(&mut objects.policies[1]).status = Some(serde_yaml::from_str(&status).unwrap());
+    let contender = Contender { kind: "ElasticPolicy".into(), name: "l".into() };
+    assert_eq!(fleet(&objects, &Readings::default()).workloads[&key("a")].contenders, [contender]);
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn workload(i: u32, now: Now) -> Workload {
         current: replicas,
         ready: replicas,
         rolling_out: false,
+        template: None,
         version: ObjectVersion { uid: name.clone(), resource_version: "1".to_owned() },
         load: Ok(Reading::complete(sample.clone(), now.wall)),
         burst: Some(Ok(Reading::complete(sample, now.wall))),

@@ -97,6 +97,9 @@ pub struct Instance {
     /// Whether a roll-out is under way (`observedGeneration` behind, or replicas of two templates), or cannot be ruled
     /// out because the object does not tell which of its replicas are ready.
     pub rolling_out: bool,
+    /// Identity of what a replica is made of: the images and resources of the pod template's containers. `None` where no
+    /// template is seen.
+    pub template: Option<u64>,
     /// The object's UID and resourceVersion: what a write must carry.
     pub version: ObjectVersion,
     /// Offered load over the long window (steady; what scale-in is judged by).

@@ -78,6 +78,13 @@ const MAX_YOUNG: f64 = 0.1;
 /// Tolerance on the utilisation that a step is to reach, for the noise of the load while it is waited for.
 const REACHED_SLACK: f64 = 1.01;
 
+/// How much more work per replica than in a futile try makes a new case of it.
+///
+/// The load of a steady service moves by some percent between windows. Without a margin every such ripple would
+/// overthrow the verdict, and a slow dependency would let the replicas go up and down by a quarter for as long as it
+/// lasts.
+const ANEW: f64 = 1.1;
+
 /// Keeps `ceil` from adding a replica for the last bit of a quotient.
 const ROUNDING: f64 = 1.0 - 1e-9;
 
@@ -168,7 +175,7 @@ pub fn judge(
     now: Mono,
 ) -> LatencyTerm {
     if let Some(e) = evidence {
-        match is_over(objective, &e) {
+        match is_over(objective, e.quantile, e.requests) {
             Some(false) if memory.is_none() => return LatencyTerm::Fine,
             Some(false) => {
                 *memory = memory.and_then(|t| recover(t, &e, now));
@@ -191,10 +198,10 @@ fn is_under_way(memory: Option<&LatencyTry>) -> bool {
 
 /// Whether latency is over its target; `None` where nobody can tell: too few requests, or a quantile in the
 /// `+Inf` bucket of a histogram that ends before the target.
-fn is_over(objective: &LatencyObjective, evidence: &Evidence) -> Option<bool> {
+pub(crate) fn is_over(objective: &LatencyObjective, measured: Quantile, requests: f64) -> Option<bool> {
     let target = objective.target.as_secs_f64();
-    let Quantile { seconds, at_least } = evidence.quantile;
-    if evidence.requests * (1.0 - objective.quantile) < MIN_EXCEEDANCES || (at_least && seconds < target) {
+    let Quantile { seconds, at_least } = measured;
+    if requests * (1.0 - objective.quantile) < MIN_EXCEEDANCES || (at_least && seconds < target) {
         return None;
     }
     Some(at_least || seconds > target)
@@ -246,7 +253,7 @@ fn pursue(memory: Option<LatencyTry>, evidence: &Evidence, now: Mono) -> Latency
             // shows the first slow requests of an overload at once, a rate only when its window has filled.
             TryPhase::Watching if now.since(t.at) < evidence.window / 2 => t,
             // The verdict was on less work per replica than there is now.
-            TryPhase::Futile if evidence.utilisation > t.utilisation => {
+            TryPhase::Futile if evidence.utilisation > t.utilisation * ANEW => {
                 let limit = watch(evidence, now).limit.max(t.limit);
                 LatencyTry { phase: TryPhase::Watching, at: now, limit, ..t }
             }

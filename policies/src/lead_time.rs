@@ -130,6 +130,7 @@ mod tests {
             ready,
             rolling_out: false,
             version: ObjectVersion { uid: String::new(), resource_version: String::new() },
+            template: None,
             load: Err(Doubt::AbsentSeries),
             burst: None,
         }

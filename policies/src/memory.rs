@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    capacity::Learner,
     forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
     lead_time::LeadTime,
@@ -80,6 +81,9 @@ pub struct PolicyMemory {
     pub surplus: Option<Surplus>,
     /// That the forecaster has not learned its past yet.
     pub awaited: Option<Awaited>,
+    /// What was learned of the capacity of one replica. Told in the decision.
+    #[serde(skip)]
+    pub capacity: Option<Box<Learner>>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.
     #[serde(skip)]
     pub forecaster: Option<Box<Forecaster>>,

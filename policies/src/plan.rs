@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::Serialize;
 
 use crate::{
+    capacity::Known,
     fleet::ObjectVersion,
     forecast::Forecast,
     ids::{ClusterId, PolicyKey, Target},
@@ -135,6 +136,8 @@ pub struct Decision {
     pub demand: Option<Demand>,
     /// Weighted requests per second that one replica bears, as used for this decision.
     pub per_replica: Option<f64>,
+    /// Where that comes from, and how sure it is; `None` when the policy is invalid.
+    pub capacity: Option<Known>,
     /// `per_replica × ready / weighted load`; `None` without load or capacity.
     pub redundancy: Option<f64>,
     /// The measured quantile of the latency objective, in seconds.

@@ -17,6 +17,8 @@ pub struct Seen {
     pub ready: u32,
     /// Whether a roll-out is under way.
     pub rolling_out: bool,
+    /// Which template the pods are made of by now: it moves with every roll-out.
+    pub template: u64,
     /// UID of the object; another one after it was deleted and made again.
     pub uid: String,
     /// Moves with every change of what is shown.
@@ -30,6 +32,7 @@ impl Seen {
             current: instance.pods.current(),
             ready: instance.pods.ready(),
             rolling_out: instance.pods.rolling_out(),
+            template: instance.pods.template(),
             uid: uid(target, instance.made),
             resource_version: instance.version.to_string(),
         })

@@ -63,6 +63,11 @@ impl Pods {
         self.ready
     }
 
+    /// The template of new pods.
+    pub(super) fn template(&self) -> u64 {
+        u64::from(self.template)
+    }
+
     /// Whether pods of an older template exist.
     pub(super) fn rolling_out(&self) -> bool {
         self.all.iter().any(|pod| pod.template != self.template)

@@ -65,6 +65,7 @@ impl Scaler for LoadlineScaler {
             current: view.spec,
             ready: view.ready,
             rolling_out: false,
+            template: None,
             // Every write gives a new one, so that a write is seen to have arrived.
             version: ObjectVersion { uid: String::new(), resource_version: view.step().to_string() },
             load: load(view, wall),

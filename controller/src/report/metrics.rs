@@ -3,6 +3,7 @@
 //! Counters are pre-set to 0 for every label that an alert reads, so that an alert on their rate sees the first
 //! increase. Series by policy are kept for at most [`MAX_POLICY_SERIES`] policies.
 
+mod capacity;
 mod changing;
 mod forecast;
 mod history;
@@ -111,6 +112,7 @@ pub struct Metrics {
     load: Changing<Of, f64, AtomicU64>,
     forecasts: forecast::Forecasts,
     history: history::History,
+    capacities: capacity::Capacities,
     calls: Family<Api, Counter>,
     /// Queries answered so far, to count those of a tick.
     seen_queries: AtomicU64,
@@ -145,6 +147,7 @@ impl Default for Metrics {
             load: Changing::default(),
             forecasts: forecast::Forecasts::default(),
             history: history::History::default(),
+            capacities: capacity::Capacities::default(),
             calls: Family::default(),
             seen_queries: AtomicU64::default(),
         };
@@ -220,6 +223,7 @@ impl Metrics {
         r.register("weighted_qps", "Weighted requests per second, by policy", self.load.family.clone());
         self.forecasts.register(r);
         self.history.register(r);
+        self.capacities.register(r);
         r.register("api_calls", "Calls to API servers by verb, resource and code", self.calls.clone());
         self
     }
@@ -344,6 +348,7 @@ impl Metrics {
         self.redundancy.show(each(&judged, |d| d.redundancy.filter(|r| r.is_finite())));
         self.load.show(each(&judged, |d| d.demand.map(|demand| demand.weighted)));
         self.forecasts.show(&judged);
+        self.capacities.show(&judged);
     }
 
     /// Everything, as a scraper reads it.

@@ -8,6 +8,7 @@
 //! ```
 
 mod aftermath;
+mod capacity;
 mod happenings;
 mod lever;
 pub mod metrics;

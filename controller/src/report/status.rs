@@ -23,6 +23,8 @@ use loadline_policies::{
     policy, reason,
 };
 
+use super::capacity;
+
 /// How many changes status remembers: enough for the rate rules of a default policy (one period of 15 s, at one
 /// write a tick of 5 s), small enough to read.
 const CHANGES: usize = 10;
@@ -78,6 +80,7 @@ pub fn of(
         idle_since: memory.and_then(|m| m.idle_since).map(|at| whole_seconds(now.wall_of(at))),
         weight_baseline: memory.and_then(|m| m.baseline).and_then(|b| baseline(b, now)),
         latency_try: memory.and_then(|m| m.latency).and_then(|t| latency_try(&t)),
+        capacity: capacity::of(decision.capacity.as_ref(), memory, previous.capacity.as_ref(), now),
         forecast: match memory.and_then(|m| m.awaited?.stands_in(now.mono)) {
             // A process that begins in the meantime must know it too.
             Some(_) => previous.forecast.clone(),
@@ -112,11 +115,12 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
     let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref())
         || try_moved(old.latency_try.as_ref(), new.latency_try.as_ref())
         || lead_moved(&old.clusters, &new.clusters);
-    if messages || moved { Urgency::Soon } else { Urgency::None }
+    let known = capacity::urgency(old.capacity.as_ref(), new.capacity.as_ref());
+    if messages || moved { known.max(Urgency::Soon) } else { known }
 }
 
 /// What must survive a restart, from status: rate rules, a person's floor, the weight baseline, the latency try, the
-/// trust of the forecast.
+/// trust of the forecast, lead times, the learned capacity.
 ///
 /// Stabilisation windows are not kept: a new process removes nothing before it has seen one full window itself.
 /// Nor is the idle time: nobody looked while no process ran.
@@ -137,6 +141,7 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     memory.lead = remembered_lead(&status.clusters);
     memory.awaited = status.forecast.as_ref().map(|kept| Awaited::new(trust(kept.trust), now.mono));
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
+    memory.capacity = status.capacity.as_ref().and_then(capacity::remembered);
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
 }

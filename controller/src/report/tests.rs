@@ -41,6 +41,7 @@ fn decision(desired: u32, load: f64, fresh: bool) -> Decision {
             age: Duration::ZERO,
         }),
         per_replica: Some(100.0),
+        capacity: None,
         redundancy: Some(300.0 / load),
         latency: None,
         forecast: None,

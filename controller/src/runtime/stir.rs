@@ -115,7 +115,14 @@ mod tests {
     }
 
     fn objects(wanted: u32, ready: u32) -> Objects {
-        let view = TargetView { wanted, current: ready, ready, rolling_out: false, version: version() };
+        let view = TargetView {
+            wanted,
+            current: ready,
+            ready,
+            rolling_out: false,
+            template: None,
+            version: version(),
+        };
         let mut policy = ElasticPolicy::new("cart", serde_json::from_str(SPEC).unwrap());
         policy.metadata.generation = Some(1);
         Objects {

@@ -108,6 +108,7 @@ fn view(seen: Seen) -> TargetView {
         current: seen.current,
         ready: seen.ready,
         rolling_out: seen.rolling_out,
+        template: Some(seen.template),
         version: ObjectVersion { uid: seen.uid, resource_version: seen.resource_version },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use loadline_crds::SafetyLever;
+use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
     fleet::{
         Cluster, ClusterState, Contender, Fleet, Freeze, Instance, InvalidPolicy, TargetProblem, Workload,
@@ -63,8 +63,10 @@ impl Translator {
     /// The policies that may write, by what they write to.
     fn writers(&self) -> Writers<'_> {
         let mut writers = Writers::with_capacity(self.policies.len());
-        for policy in self.policies.values().filter_map(|e| e.parsed.as_ref().ok()).map(|p| &p.policy) {
-            if may_write(policy) {
+        for entry in self.policies.values() {
+            let Ok(parsed) = &entry.parsed else { continue };
+            let policy = &parsed.policy;
+            if may_write(policy, &entry.object) {
                 writers.entry(policy.target.object()).or_default().push(&policy.key);
             }
         }
@@ -73,9 +75,13 @@ impl Translator {
 }
 
 /// Whether a policy writes when its load asks for it. One that only observes or recommends, is paused, or does not
-/// know what a replica bears, is in nobody's way.
-fn may_write(policy: &Policy) -> bool {
-    let known = matches!(policy.capacity.per_replica, PerReplica::Declared(_));
+/// know what a replica bears, is in nobody's way. What was learned stands in its status.
+fn may_write(policy: &Policy, object: &ElasticPolicy) -> bool {
+    let learned = || object.status.as_ref()?.capacity.as_ref()?.per_replica;
+    let known = match policy.capacity.per_replica {
+        PerReplica::Declared(_) => true,
+        PerReplica::Learned => learned().is_some(),
+    };
     policy.mode == Mode::Active && known && !policy.pause.all
 }
 
@@ -145,6 +151,7 @@ fn instance(view: &TargetView, reading: Option<&LoadReading>) -> Instance {
         current: view.current,
         ready: view.ready,
         rolling_out: view.rolling_out,
+        template: view.template,
         version: view.version.clone(),
         load: reading.map_or(Err(Doubt::NotYetRead), |r| r.steady.clone()),
         burst: reading.and_then(|r| r.burst.clone()),

@@ -32,7 +32,8 @@ pub struct LatencyObjective {
 #[serde(rename_all = "camelCase")]
 pub struct Capacity {
     /// Learned, or the benchmark of one replica in weighted requests per second: a whole number, or a decimal
-    /// as a string ("12.5"). Until it is declared or learned, the policy only observes.
+    /// as a string ("12.5"). Until it is declared or learned, the policy only observes. It is learned from healthy
+    /// latency, so Learned needs objective.latency.
     #[serde(default = "learned")]
     #[x_kube(validation = ("string(self) == 'Learned' || (string(self).size() <= 20 && string(self).matches('^[0-9]+([.][0-9]+)?$') && double(string(self)) > 0.0)",
         "this is no capacity of a replica: write Learned, or the requests per second that it bears, a whole number above 0 or a decimal in quotes, for example \"12.5\""))]

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod capacity;
+mod capacity_status;
 mod load;
 mod signals;
 mod status;
@@ -14,6 +15,10 @@ pub use behaviour::{
     Behaviour, Fallback, FallbackPolicy, ScalingPolicy, ScalingPolicyType, ScalingRules, SelectPolicy,
 };
 pub use capacity::{Capacity, Forecast, LatencyObjective, Objective, Redundancy};
+pub use capacity_status::{
+    CapacityBefore, CapacityDay, CapacityKnee, CapacitySource, CapacityStatus, CapacityWindows,
+    LearnedCapacity, LearnedStanding,
+};
 pub use load::{LatencyWeights, Load, SeriesMatch, Weights};
 pub use signals::{Activation, Schedule, Trigger};
 pub use status::{

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Mode;
+use super::{Mode, capacity_status::CapacityStatus};
 
 /// What the operator made of the policy. Live values are in the metrics; here is what was decided, and what
 /// a new leader must know.
@@ -56,6 +56,9 @@ pub struct ElasticPolicyStatus {
     /// What was found out about latency by trying more replicas; absent while latency asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_try: Option<LatencyTryStatus>,
+    /// What one replica bears, and what was learned of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<CapacityStatus>,
     /// What is forecast, and how far it is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<ForecastStatus>,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use loadline_policies::{
+    capacity::Source,
     ids::PolicyKey,
     now::Mono,
     plan::{Decision, Demand},
@@ -46,6 +47,7 @@ pub fn card(card: &Card<'_>, paper: Paper) -> String {
     text.push('\n');
     let mut rows = Rows { text, paper };
     rows.load(card);
+    rows.capacity(card.decision);
     rows.redundancy(card);
     rows.latency(card);
     rows.replicas(card);
@@ -127,6 +129,24 @@ impl Rows {
         if let Some(note) = note(&demand) {
             self.paragraph("", &note, Some(Ink::Faint));
         }
+    }
+
+    /// What one replica bears, where that was learned.
+    fn capacity(&mut self, decision: &Decision) {
+        let Some(known) = decision.capacity.filter(|known| known.source != Source::Declared) else { return };
+        let learned = match known.source {
+            Source::Learning => "being learned",
+            Source::Provisional => "provisional",
+            Source::Learned | Source::Declared => "learned",
+        };
+        let value = known.per_replica.map_or_else(String::new, |c| format!("{} of each replica, ", rate(c)));
+        let bounds = match (known.lower, known.upper) {
+            (Some(lower), Some(upper)) => format!(", seen to bear {} and not {}", rate(lower), rate(upper)),
+            (Some(lower), None) => format!(", seen to bear {}, knee not seen", rate(lower)),
+            (None, _) => String::new(),
+        };
+        let confidence = format!(", confidence {:.2}", known.confidence);
+        self.paragraph("capacity", &format!("{value}{learned}{bounds}{confidence}"), None);
     }
 
     fn redundancy(&mut self, card: &Card<'_>) {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use loadline_policies::{
+    capacity::{Known, Source},
     fleet::Totals,
     ids::ClusterId,
     plan::Proposal,
@@ -30,6 +31,7 @@ fn calm() -> Decision {
             age: Duration::from_secs(3),
         }),
         per_replica: Some(100.0),
+        capacity: None,
         redundancy: Some(1.395),
         latency: Some(0.118),
         forecast: None,
@@ -135,6 +137,34 @@ fn colours_change_nothing_but_colours() {
     }
     let trimmed: Vec<_> = coloured.lines().map(str::trim_end).collect();
     assert_eq!(trimmed.join("\n") + "\n", plain);
+}
+
+#[test]
+fn a_learned_capacity_says_how_it_is_known() {
+    let known = |source, per_replica, lower, upper| Known {
+        per_replica,
+        source,
+        lower,
+        upper,
+        confidence: 0.5,
+        windows: 12,
+        knees: 0,
+    };
+    let row = |known| {
+        let text = draw(&Decision { capacity: Some(known), ..calm() }, Paper::plain());
+        let rows: Vec<_> = text.lines().filter(|l| l.trim_start().starts_with("capacity")).collect();
+        rows.first().map(|row| row.trim().to_owned())
+    };
+    insta::assert_snapshot!(
+        [
+            row(known(Source::Learned, Some(118.0), Some(118.0), Some(131.0))),
+            row(known(Source::Learned, Some(40.0), Some(40.0), None)),
+            row(known(Source::Learning, None, None, None)),
+            row(known(Source::Declared, Some(100.0), None, None)),
+        ]
+        .map(|row| row.unwrap_or_else(|| "(none)".to_owned()))
+        .join("\n")
+    );
 }
 
 #[test]

@@ -41,6 +41,8 @@ reasons! {
     TargetNotYetSeen,
     /// No signal at all can be read.
     NoData,
+    /// The capacity of one replica is not known yet; `CapacityKnown` says why.
+    CapacityUnknown,
     // ScalingActive.
     /// Loadline writes.
     Active,
@@ -132,8 +134,12 @@ reasons! {
     Declared,
     /// Capacity is learned.
     Learned,
-    /// Capacity is to be learned and is not known yet.
-    CapacityUnknown,
+    /// Capacity is learned as a lower bound: nobody has seen more.
+    LowerBound,
+    /// Capacity was learned under another template or objective.
+    Provisional,
+    /// Capacity is being learned, and no estimate has explained a day yet.
+    Learning,
     // Contested.
     /// Nobody else scales the target.
     Uncontested,

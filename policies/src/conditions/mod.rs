@@ -8,12 +8,13 @@ mod closed_list;
 pub use closed_list::ConditionReason;
 
 use crate::{
+    capacity::Source,
     desired::permission::Barrier,
     fleet::{TargetProblem, Totals, Workload},
     forecast::trust::Standing,
     latency::LatencyTerm,
     load::Assessment,
-    policy::{ActivationSignal, PerReplica},
+    policy::ActivationSignal,
     reading::Doubt,
     reason::{Condition, ConditionKind, Reason, ReasonCode},
 };
@@ -261,17 +262,33 @@ fn forecast_trusted(facts: &Facts<'_>) -> Condition {
 fn capacity_known(facts: &Facts<'_>) -> Condition {
     use ConditionReason as R;
     let kind = ConditionKind::CapacityKnown;
-    match (facts.assessment.per_replica, facts.workload.policy.capacity.per_replica) {
-        (Some(_), PerReplica::Declared(_)) => {
-            condition(kind, Some(true), R::Declared, "capacity.perReplica is declared.")
-        }
-        (Some(_), PerReplica::Learned) => condition(kind, Some(true), R::Learned, "The capacity is learned."),
-        (None, _) => {
-            let text = "What one replica bears is not known yet: declare capacity.perReplica (weighted requests/s \
-                        of one replica, from a benchmark). Until then the policy only observes.";
-            condition(kind, Some(false), R::CapacityUnknown, text)
-        }
-    }
+    let known = &facts.assessment.capacity;
+    // Without numbers: they move by themselves, and stand in status.capacity and the metrics.
+    let (reason, text) = match known.source {
+        Source::Declared => (R::Declared, "capacity.perReplica is declared."),
+        Source::Learned if known.upper.is_none() => (
+            R::LowerBound,
+            "One replica was seen to bear this and perhaps bears more: its knee was not seen. Too many replicas are \
+             the price; a benchmark declared in capacity.perReplica ends that.",
+        ),
+        Source::Learned => (R::Learned, "The capacity is learned, from both sides."),
+        Source::Provisional => (
+            R::Provisional,
+            "The pod template or the objective has changed: four fifths of what was learned before are used, until \
+             a day has borne it out.",
+        ),
+        Source::Learning if facts.workload.policy.objective.is_none() => (
+            R::NoObjective,
+            "The capacity cannot be learned without objective.latency, which says what healthy is: set one, or \
+             declare capacity.perReplica. Until then the policy only observes.",
+        ),
+        Source::Learning => (
+            R::Learning,
+            "What one replica bears is being learned: from one day, tested on the next; status.capacity says how far \
+             that is. Until then the policy only observes; declare capacity.perReplica to use it now.",
+        ),
+    };
+    condition(kind, Some(known.per_replica.is_some()), reason, text)
 }
 
 fn contested(facts: &Facts<'_>) -> Condition {

@@ -76,6 +76,7 @@ pub fn judge(
         replicas,
         demand,
         per_replica,
+        capacity: Some(assessment.capacity),
         redundancy: demand
             .zip(per_replica)
             .and_then(|(d, c)| reactive::redundancy(d.weighted, c, replicas.ready)),
@@ -105,6 +106,7 @@ pub fn refuse(invalid: &InvalidPolicy) -> Decision {
         replicas: Totals::default(),
         demand: None,
         per_replica: None,
+        capacity: None,
         redundancy: None,
         latency: None,
         forecast: None,
@@ -197,11 +199,11 @@ fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
     };
     // Of a memory from status only the generation is known; of a new one not even that.
     let edited = memory.generation != 0 && memory.generation != *generation;
-    let (another_target, another_load, another_measure) =
-        memory.basis.as_ref().map_or((edited, edited, edited), |old| {
-            let measure = old.objective != basis.objective || old.per_replica != basis.per_replica;
-            (old.target != basis.target, old.load != basis.load, measure)
-        });
+    let old = memory.basis.as_ref();
+    let another_target = old.map_or(edited, |old| old.target != basis.target);
+    let another_load = old.map_or(edited, |old| old.load != basis.load);
+    let another_objective = old.map_or(edited, |old| old.objective != basis.objective);
+    let another_capacity = old.map_or(edited, |old| old.per_replica != basis.per_replica);
     if another_target {
         // Rate rules go on: a change too many in memory only slows the next one down.
         let changes = std::mem::take(&mut memory.changes);
@@ -211,8 +213,12 @@ fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
         memory.baseline = None;
         // Its loads were of other weights.
         (memory.forecaster, memory.awaited) = (None, None);
+        memory.capacity = None;
     }
-    if another_load || another_measure {
+    if another_objective && let Some(learner) = &mut memory.capacity {
+        learner.judged_anew();
+    }
+    if another_load || another_objective || another_capacity {
         memory.latency = None;
     }
     memory.generation = *generation;

@@ -84,6 +84,7 @@ impl Scene {
             current: replicas,
             ready: replicas,
             rolling_out: false,
+            template: None,
             version: ObjectVersion { uid: "target".to_owned(), resource_version: "1".to_owned() },
             load: Err(Doubt::NotYetRead),
             burst: None,

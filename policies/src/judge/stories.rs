@@ -214,7 +214,13 @@ fn unknown_capacity_only_observes() {
     let (decision, actions) = scene.with_load(5_000.0, at(0));
     assert!(actions.is_empty());
     assert_eq!((decision.mode, decision.desired), (Some(Mode::Observe), 5));
-    assert_eq!(condition(&decision, ConditionKind::CapacityKnown), (Some(false), "CapacityUnknown"));
+    assert_eq!(condition(&decision, ConditionKind::CapacityKnown), (Some(false), "NoObjective"));
+    assert_eq!(condition(&decision, ConditionKind::Ready), (Some(false), "CapacityUnknown"));
+    // With an objective there is something to learn from.
+    scene.workload.policy.objective =
+        Some(crate::policy::LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
+    let (decision, _) = scene.with_load(5_000.0, at(5));
+    assert_eq!(condition(&decision, ConditionKind::CapacityKnown), (Some(false), "Learning"));
 }
 
 #[rstest]

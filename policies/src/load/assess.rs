@@ -1,11 +1,11 @@
 //! The assessment: what load there is, what of it is certain, and what that allows.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 
 use crate::{
-    capacity,
+    capacity::{self, Known, Window},
     fleet::{Histogram, Instance, LoadSample, Workload},
     forecast::{Forecast, trust::Trust},
     ids::ClusterId,
@@ -20,7 +20,7 @@ use crate::{
     memory::{PolicyMemory, WeightBaseline},
     now::Now,
     plan::Demand,
-    policy::{LatencyObjective, Policy, Weights},
+    policy::{LatencyObjective, PerReplica, Policy, Weights},
     reading::{Coverage, Doubt, Reading},
     reason::{Reason, ReasonCode},
 };
@@ -46,6 +46,8 @@ pub struct Assessment {
     pub burst: Option<Demand>,
     /// Weighted requests per second that one replica bears; `None` while unknown.
     pub per_replica: Option<f64>,
+    /// Where that comes from, and how sure it is.
+    pub capacity: Known,
     /// The measured quantile of the latency objective, in seconds. Where it lies above the highest finite
     /// bound of the histogram, that bound.
     pub latency: Option<f64>,
@@ -81,7 +83,8 @@ struct Certain<'a> {
 pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Assessment {
     let policy = &workload.policy;
     let weights = &policy.load.weights;
-    let per_replica = capacity::per_replica(policy.capacity.per_replica);
+    let capacity = capacity::known(policy.capacity.per_replica, memory.capacity.as_deref());
+    let per_replica = capacity.per_replica;
     let mut doubts = Vec::new();
     let certain = read(workload, per_replica, memory, now, &mut doubts);
     let known = memory.baseline;
@@ -117,6 +120,14 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         });
         latency::judge(&objective, evidence, &mut memory.latency, now.mono)
     });
+    if policy.capacity.per_replica == PerReplica::Learned {
+        let window = up
+            .filter(|_| settled && doubts.is_empty() && unfilled(&certain, memory, now).is_none())
+            .filter(|_| !baseline::needed(weights) || baseline::learned(known.as_ref()).is_some())
+            .and_then(|up| window(policy.objective.as_ref()?, measured.as_ref()?, up, burst, &certain));
+        let learner = memory.capacity.get_or_insert_default();
+        learner.learn(window, latency_term, template(workload), now.mono);
+    }
     let bears = per_replica.map(|c| c / latency_term.factor());
     let forecast = foresee(policy, up.filter(|_| doubts.is_empty()), memory, now);
     let down = up.filter(|_| doubts.is_empty()).and_then(|up| unheard(up, &certain, bears, policy));
@@ -125,6 +136,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         down,
         burst,
         per_replica,
+        capacity,
         latency: measured.map(|m| m.quantile.seconds),
         latency_term,
         forecast,
@@ -318,6 +330,30 @@ impl Measured {
         let &Self { quantile, slow, requests, window } = self;
         Evidence { quantile, slow, requests, window, utilisation, ready, young, min_redundancy }
     }
+}
+
+/// The window that the capacity is learned from.
+fn window(
+    objective: &LatencyObjective,
+    measured: &Measured,
+    up: Demand,
+    burst: Option<Demand>,
+    certain: &[Certain<'_>],
+) -> Option<Window> {
+    let silent = certain.iter().map(|c| c.reading.coverage.silent().min(c.instance.ready));
+    let length = certain.iter().map(|c| c.reading.value.window).max()?;
+    let healthy = latency::is_over(objective, measured.quantile, measured.requests).map(|over| !over);
+    let peak = burst.unwrap_or(up).weighted;
+    let silent = silent.fold(0, u32::saturating_add);
+    Some(Window { work: up.weighted, peak, ready: ready(certain), silent, length, healthy })
+}
+
+/// The identity of the pod template; of several clusters', where these differ, of all of them. `None` unless it is seen
+/// everywhere: a cluster that is away is no new template.
+fn template(workload: &Workload) -> Option<u64> {
+    let seen = workload.instances.values().map(|instance| instance.as_ref().ok()?.template);
+    let different: BTreeSet<u64> = seen.collect::<Option<_>>()?;
+    different.into_iter().reduce(|all, one| all.rotate_left(1) ^ one)
 }
 
 /// Moves the baseline of request weight, if latency is healthy.

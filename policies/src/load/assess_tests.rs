@@ -79,6 +79,7 @@ fn instance(ready: u32, load: Observed<LoadSample>) -> Instance {
         current: ready,
         ready,
         rolling_out: false,
+        template: None,
         version: ObjectVersion { uid: "d-1".into(), resource_version: "7".into() },
         load,
         burst: None,
@@ -319,6 +320,31 @@ fn the_objective_is_judged_over_all_clusters_and_not_in_doubt() {
         assert!(got.latency.is_some());
         assert_eq!(got.latency_term, LatencyTerm::NotJudged);
     }
+}
+
+#[test]
+fn the_capacity_is_learned_from_steady_certain_windows_only() {
+    // Given an hour of the same ten replicas; what of it teaches what one of them bears?
+    let windows = |instance: Instance, weights: Weights| {
+        let mut w = workload(weights, vec![("local", instance)]);
+        w.policy.capacity.per_replica = PerReplica::Learned;
+        w.policy.objective = Some(LatencyObjective { quantile: 0.9, target: Duration::from_millis(250) });
+        let mut memory = PolicyMemory::default();
+        for minute in 0..=60 {
+            let mono = now().mono.plus(Duration::from_mins(minute));
+            let _ = assess(&w, &mut memory, Now { mono, ..now() });
+        }
+        memory.capacity.unwrap().known().windows
+    };
+    let load = |reporting| read(timed(1_000.0, 0.05), reporting, 10);
+    // One sample for each window of two minutes, after the first was seen whole.
+    assert_eq!(windows(instance(10, load(10)), Weights::Plain), 29);
+    assert_eq!(windows(instance(10, load(10)), latency()), 29, "the baseline is learned first");
+    assert_eq!(windows(Instance { rolling_out: true, ..instance(10, load(10)) }, Weights::Plain), 0);
+    assert_eq!(windows(instance(10, load(9)), Weights::Plain), 0, "silent");
+    assert_eq!(windows(instance(10, Err(Doubt::TimedOut)), Weights::Plain), 0);
+    assert_eq!(windows(instance(10, read(timed(1_000.0, 1.0), 10, 10)), Weights::Plain), 0, "overloaded");
+    assert_eq!(windows(instance(10, read(timed(0.5, 0.05), 10, 10)), Weights::Plain), 0, "too few to judge");
 }
 
 fn any_reading() -> impl Strategy<Value = Observed<LoadSample>> {

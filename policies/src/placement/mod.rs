@@ -105,6 +105,7 @@ mod tests {
             current: 0,
             ready: 0,
             rolling_out: false,
+            template: None,
             version: ObjectVersion { uid: "u".to_owned(), resource_version: "1".to_owned() },
             load: Err(Doubt::NotYetRead),
             burst: None,

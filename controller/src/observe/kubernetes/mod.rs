@@ -17,6 +17,7 @@ mod partial;
 mod polled;
 mod scalers;
 mod store;
+mod template;
 mod watch;
 
 use std::{

@@ -10,7 +10,7 @@ use kube::{
 use loadline_policies::fleet::{ObjectVersion, TargetProblem};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use super::{TargetSeen, discovery::Kind};
+use super::{TargetSeen, discovery::Kind, template};
 use crate::ports::TargetView;
 
 /// The kinds whose objects all have the fields of [`WorkloadSpec`] and [`WorkloadStatus`].
@@ -108,6 +108,8 @@ pub(super) type Workload = Partial<WorkloadSpec, WorkloadStatus>;
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct WorkloadSpec {
     replicas: Option<i32>,
+    #[serde(default, rename = "template", deserialize_with = "template::identity")]
+    template: Option<u64>,
 }
 
 /// What is read of a workload's `status`.
@@ -141,6 +143,7 @@ impl Workload {
             current,
             ready: count(status.ready_replicas),
             rolling_out: behind || two_templates,
+            template: spec.template,
             version: ObjectVersion {
                 uid: metadata.uid.unwrap_or_default(),
                 resource_version: metadata.resource_version.unwrap_or_default(),
@@ -173,7 +176,25 @@ mod tests {
             r#"{"replicas":5,"readyReplicas":4,"updatedReplicas":5,"observedGeneration":3,"conditions":[]}"#,
         );
         let version = ObjectVersion { uid: "u".into(), resource_version: "7".into() };
-        assert_eq!(seen, Ok(TargetView { wanted: 5, current: 5, ready: 4, rolling_out: false, version }));
+        assert_eq!(
+            seen,
+            Ok(TargetView { wanted: 5, current: 5, ready: 4, rolling_out: false, template: None, version })
+        );
+    }
+
+    #[test]
+    fn a_new_image_shows_and_a_restart_by_hand_does_not() {
+        let with = |image: &str, annotation: &str| {
+            let text = format!(
+                r#"{{"apiVersion":"apps/v1","kind":"Deployment","metadata":{{"name":"cart"}},"spec":{{"replicas":5,
+                "template":{{"metadata":{{"annotations":{{"restartedAt":"{annotation}"}}}},
+                "spec":{{"containers":[{{"name":"app","image":"{image}"}}]}}}}}},"status":{{}}}}"#
+            );
+            serde_json::from_str::<Workload>(&text).unwrap().seen().unwrap().template
+        };
+        assert!(with("cart:1", "").is_some());
+        assert_eq!(with("cart:1", ""), with("cart:1", "now"));
+        assert_ne!(with("cart:1", ""), with("cart:2", ""));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::{
     TargetSeen,
     discovery::{Discovery, Kind},
     partial::count,
+    template,
 };
 use crate::{
     client::{Failure, FailureKind},
@@ -133,6 +134,7 @@ fn seen(scale: Scale, object: &DynamicObject) -> TargetSeen {
         wanted: count(scale.spec.and_then(|s| s.replicas)),
         current,
         ready: ready.unwrap_or(current),
+        template: object.data.pointer("/spec/template").and_then(template::of),
         rolling_out: ready.is_none() || two_templates || is_behind(object, of_status("observedGeneration")),
         version: ObjectVersion {
             uid: scale.metadata.uid.unwrap_or_default(),
@@ -188,6 +190,19 @@ mod tests {
         assert!(rolls(json!({"readyReplicas": 5, "observedGeneration": 2})), "a number");
         assert!(rolls(json!({"readyReplicas": 5, "observedGeneration": "2"})), "a text");
         assert!(!rolls(json!({"readyReplicas": 5})), "what a kind does not have tells nothing");
+    }
+
+    #[test]
+    fn its_template_is_seen_where_it_has_one() {
+        assert_eq!(rollout(&json!({})).template, None);
+        let read = |image: &str| {
+            let object = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {},
+                "spec": {"template": {"spec": {"containers": [{"name": "app", "image": image}]}}}});
+            let object = serde_json::from_value(object).unwrap();
+            seen(Scale::default(), &object).unwrap().template
+        };
+        assert!(read("cart:1").is_some());
+        assert_ne!(read("cart:1"), read("cart:2"));
     }
 
     #[test]
