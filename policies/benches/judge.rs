@@ -85,6 +85,7 @@ fn workload(i: u32, now: Now) -> Workload {
                 redundancy: Band { min: 1.1, max: 1.6 },
             },
             schedules: Vec::new(),
+            events: Vec::new(),
             triggers: Vec::new(),
             behaviour: Behaviour::hpa_default(),
             fallback: Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Hold },

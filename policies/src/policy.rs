@@ -36,6 +36,8 @@ pub struct Policy {
     pub forecast: Forecasting,
     /// Known peaks.
     pub schedules: Vec<Schedule>,
+    /// Known multiples of the usual load.
+    pub events: Vec<Event>,
     /// Extra signals.
     pub triggers: Vec<Trigger>,
     /// How fast replicas may change.
@@ -189,6 +191,19 @@ pub struct Schedule {
     pub min: u32,
     /// The floor rises linearly to `min` over this long before the start; zero for a step at the start.
     pub ramp: Duration,
+}
+
+/// A known multiple of the usual load between two moments; `from < to`, and `multiple` is finite and at least 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Name, unique in the policy.
+    pub name: String,
+    /// It begins.
+    pub from: jiff::Timestamp,
+    /// It is over.
+    pub to: jiff::Timestamp,
+    /// How many times the usual load of the same time of the day.
+    pub multiple: f64,
 }
 
 /// An extra signal from the user's own query.

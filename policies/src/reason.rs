@@ -46,6 +46,8 @@ pub enum ReasonCode {
     Predicted,
     /// A schedule's floor.
     Schedule,
+    /// A known multiple of the usual load.
+    Event,
     /// A trigger.
     Trigger,
     /// The fallback for missing data.

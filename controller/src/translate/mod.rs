@@ -16,6 +16,7 @@ mod against_profile;
 mod asks;
 mod behaviour;
 mod complaint;
+mod events;
 mod fleet;
 mod load;
 mod numbers;

@@ -11,6 +11,7 @@ use super::{
     activation::activation,
     behaviour::{behaviour, fallback},
     complaint::{Complaint, Complaints},
+    events::events,
     load::{capacity, load},
     numbers::replicas,
     pause::pause,
@@ -53,6 +54,7 @@ fn parsed(cr: &ElasticPolicy, c: &mut Complaints) -> Option<Parsed> {
     let capacity = capacity(&spec.capacity, c);
     let forecast = super::load::forecast(&spec.forecast, c);
     let schedules = schedules(&spec.schedules, bounds.map(|b| b.max), c);
+    let events = events(&spec.events, c);
     let triggers = triggers(&spec.triggers, c);
     let behaviour = behaviour(&spec.behaviour, c);
     let fallback = fallback(spec.fallback, c);
@@ -70,6 +72,7 @@ fn parsed(cr: &ElasticPolicy, c: &mut Complaints) -> Option<Parsed> {
         capacity: capacity?,
         forecast: forecast?,
         schedules: schedules?,
+        events: events?,
         triggers: triggers?,
         behaviour: behaviour?,
         fallback: fallback?,

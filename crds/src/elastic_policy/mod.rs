@@ -20,7 +20,7 @@ pub use capacity_status::{
     LearnedCapacity, LearnedStanding,
 };
 pub use load::{LatencyWeights, Load, SeriesMatch, Weights};
-pub use signals::{Activation, Schedule, Trigger};
+pub use signals::{Activation, Event, Schedule, Trigger};
 pub use status::{
     ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
     LeadTimeStatus, LoadStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
@@ -101,6 +101,11 @@ pub struct ElasticPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub schedules: Vec<Schedule>,
+    /// Known multiples of the usual load: a sale, a broadcast. They take a history of the load; until there is one,
+    /// nothing is removed while they last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub events: Vec<Event>,
     /// Extra signals, by your own queries. The largest of all signals counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_TRIGGERS), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

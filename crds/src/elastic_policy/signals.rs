@@ -1,5 +1,6 @@
 //! Signals beside the load: schedules, triggers, and what wakes a workload from zero.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,26 @@ pub struct Schedule {
     /// The floor rises linearly over this long before the start; without it, in one step at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<ApiDuration>,
+}
+
+/// A known multiple of the usual load between two moments: a sale, a broadcast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.from < self.to",
+    "the event is over before it begins: let to be later than from, for example from 2026-11-27T08:00:00Z to 2026-11-28T00:00:00Z"))]
+pub struct Event {
+    /// Name, unique in the policy.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = ("self.matches('^[a-z]([a-z0-9_-]*[a-z0-9])?$')",
+        "this is no name: write lower-case letters, digits, dashes and underscores, for example black-friday"))]
+    pub name: String,
+    /// It begins, for example 2026-11-27T08:00:00Z. Replicas are asked for early enough to be ready then.
+    pub from: Time,
+    /// It is over.
+    pub to: Time,
+    /// How many times the usual load at the same time of the day, which is the mean of the last seven days.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub multiple: f64,
 }
 
 fn utc() -> String {

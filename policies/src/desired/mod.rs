@@ -9,6 +9,7 @@
 pub mod activation;
 pub mod combine;
 pub mod count;
+pub mod event;
 pub mod fallback;
 pub mod formula;
 pub mod permission;
@@ -156,6 +157,7 @@ fn say_all(
     says.extend(reactive::latency(assessment, band, tolerances, replicas));
     says.push(reactive::load(assessment, band, tolerances, replicas));
     says.extend(predicted::forecast(assessment, replicas, memory, now));
+    says.extend(event::all(policy, assessment, memory, replicas, now));
     says.extend(reactive::burst(assessment, band, tolerances, replicas));
     says.extend(trigger::all(workload, Tolerances::of_triggers(&policy.behaviour), replicas));
     says

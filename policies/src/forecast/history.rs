@@ -41,6 +41,16 @@ impl History {
         known.filter_map(|(second, load)| Some((Timestamp::from_second(second).ok()?, load?)))
     }
 
+    /// The highest load of so many minutes from a time on; `None` where any of them is a gap or not remembered.
+    #[must_use]
+    pub fn highest(&self, from: Timestamp, minutes: u32) -> Option<f64> {
+        let slot = |second: i64| second.div_euclid(self.fives.slot());
+        let (first, last) = (from.as_second(), from.as_second().saturating_add(i64::from(minutes) * 60));
+        (slot(first)..=slot(last))
+            .map(|slot| self.fives.at(slot))
+            .try_fold(0.0, |highest: f64, load| Some(highest.max(load?)))
+    }
+
     /// The maxima by five minutes, of two weeks at most.
     #[must_use]
     pub const fn fives(&self) -> &Ring {

@@ -57,6 +57,7 @@ pub(super) fn policy() -> Policy {
             redundancy: Band { min: 1.1, max: 1.6 },
         },
         schedules: Vec::new(),
+        events: Vec::new(),
         triggers: Vec::new(),
         behaviour: Behaviour::hpa_default(),
         fallback: Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Hold },

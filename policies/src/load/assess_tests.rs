@@ -48,6 +48,7 @@ fn policy(weights: Weights) -> Policy {
             redundancy: Band { min: 1.1, max: 1.6 },
         },
         schedules: Vec::new(),
+        events: Vec::new(),
         triggers: Vec::new(),
         behaviour: Behaviour { up: rules(), down: rules() },
         fallback: Fallback { after: Duration::from_mins(3), policy: FallbackPolicy::Hold },

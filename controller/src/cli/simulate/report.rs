@@ -81,7 +81,10 @@ impl Part<'_> {
                     "load, requests/s; shaded: up to what {} forecast before it came",
                     run.strategy
                 ),
-                lines: vec![Line::new("load", seen.iter().copied())],
+                lines: vec![
+                    Line::new("load", seen.iter().copied()),
+                    Line::new("forecast", forecast.iter().copied()),
+                ],
                 ribbon: seen
                     .iter()
                     .zip(&forecast)

@@ -112,8 +112,9 @@ impl StrategyResult {
             all.iter().map(|(name, part)| format!("{name} {}", share(**part))).collect::<Vec<_>>().join(", ")
         };
         Some(format!(
-            "{}: what was forecast was not passed in {} of the times until new replicas were ready. Its error 15 and 60 \
-             minutes ahead is {} and {} of the last value's. Trust: {}. By: {}.",
+            "{}: in {} of the cases the load stayed at or under its forecast until new replicas could be ready. As a \
+             guess of the load itself its error is {} of the last value's 15 minutes ahead, and {} 60 minutes ahead. \
+             Trust over time: {}. Forecast by: {}.",
             self.strategy,
             share(self.calibration?),
             ratio(self.wape_15m),
