@@ -45,7 +45,8 @@ impl Stage {
                     100}, forecast: {history: 72h}}}";
         let policy: ElasticPolicy = serde_yaml::from_str(text).unwrap();
         let version = ObjectVersion { uid: "t".into(), resource_version: "1".into() };
-        let view = TargetView { wanted: 3, current: 3, ready: 3, rolling_out: false, template: None, version };
+        let view =
+            TargetView { wanted: 3, current: 3, ready: 3, rolling_out: false, template: None, version };
         let target = Target::new("apps/v1", "Deployment", "shop", "web");
         let objects = Objects {
             policies: vec![Arc::new(policy)],
