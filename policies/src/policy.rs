@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::ids::{PolicyKey, Target};
+use crate::{
+    forecast::trust::Trust,
+    ids::{PolicyKey, Target},
+};
 
 /// What a person asked for one workload.
 #[derive(Debug, Clone)]
@@ -151,6 +154,8 @@ pub struct Forecasting {
     pub quantile: f64,
     /// How much of the past is read for a new forecast: two days to two weeks.
     pub history: Duration,
+    /// The most that it may do, whatever it has earned.
+    pub max_trust: Trust,
 }
 
 impl Forecasting {
@@ -163,7 +168,7 @@ impl Forecasting {
 impl Default for Forecasting {
     /// One window in twenty may be higher than it was forecast.
     fn default() -> Self {
-        Self { quantile: 0.95, history: Self::LONGEST }
+        Self { quantile: 0.95, history: Self::LONGEST, max_trust: Trust::Full }
     }
 }
 

@@ -24,6 +24,7 @@ use loadline_policies::{
 };
 
 use super::capacity;
+use crate::translate::trust;
 
 /// How many changes status remembers: enough for the rate rules of a default policy (one period of 15 s, at one
 /// write a tick of 5 s), small enough to read.
@@ -83,7 +84,7 @@ pub fn of(
         capacity: capacity::of(decision.capacity.as_ref(), memory, previous.capacity.as_ref(), now),
         forecast: match memory.and_then(|m| m.awaited?.stands_in(now.mono)) {
             // A process that begins in the meantime must know it too.
-            Some(_) => previous.forecast.clone(),
+            Some(acting) => previous.forecast.clone().map(|kept| held_to(acting, kept)),
             None => decision.forecast.map(|f| forecast(&f)),
         },
         conditions: conditions(&decision.conditions, &previous.conditions, decision.generation, now.wall),
@@ -107,7 +108,8 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
         || old.person_floor.as_ref().map(|f| f.replicas) != new.person_floor.as_ref().map(|f| f.replicas)
         || old.idle_since.is_some() != new.idle_since.is_some()
         || old.latency_try.as_ref().map(|t| t.phase) != new.latency_try.as_ref().map(|t| t.phase)
-        || old.forecast.as_ref().map(|f| f.trust) != new.forecast.as_ref().map(|f| f.trust)
+        || old.forecast.as_ref().map(|f| (f.trust, f.earned))
+            != new.forecast.as_ref().map(|f| (f.trust, f.earned))
     {
         return Urgency::Now;
     }
@@ -139,7 +141,8 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     let baseline = status.weight_baseline.as_ref().filter(|b| b.mean.is_finite() && b.mean > 0.0);
     memory.baseline = baseline.map(|b| WeightBaseline::kept(b.mean, now.mono_of(b.at.0)));
     memory.lead = remembered_lead(&status.clusters);
-    memory.awaited = status.forecast.as_ref().map(|kept| Awaited::new(trust(kept.trust), now.mono));
+    memory.awaited =
+        status.forecast.as_ref().map(|kept| Awaited::new(trust(kept.earned.unwrap_or(kept.trust)), now.mono));
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
     memory.capacity = status.capacity.as_ref().and_then(capacity::remembered);
     memory.generation = status.observed_generation.unwrap_or_default();
@@ -171,12 +174,8 @@ fn remembered_try(kept: &LatencyTryStatus, now: Now) -> Option<LatencyTry> {
 
 fn forecast(f: &Forecast) -> ForecastStatus {
     ForecastStatus {
-        trust: match f.trust {
-            Trust::Shadow => ForecastTrust::Shadow,
-            Trust::Recommend => ForecastTrust::Recommend,
-            Trust::ScaleOutOnly => ForecastTrust::ScaleOutOnly,
-            Trust::Full => ForecastTrust::Full,
-        },
+        trust: written(f.trust),
+        earned: (f.earned > f.trust).then_some(written(f.earned)),
         candidate: f.candidate.name().to_owned(),
         soon: quantised(f.soon),
         hold: quantised(f.hold),
@@ -185,12 +184,18 @@ fn forecast(f: &Forecast) -> ForecastStatus {
     }
 }
 
-const fn trust(kept: ForecastTrust) -> Trust {
-    match kept {
-        ForecastTrust::Shadow => Trust::Shadow,
-        ForecastTrust::Recommend => Trust::Recommend,
-        ForecastTrust::ScaleOutOnly => Trust::ScaleOutOnly,
-        ForecastTrust::Full => Trust::Full,
+/// What was kept of a forecast that may do no more than this now.
+fn held_to(acting: Trust, kept: ForecastStatus) -> ForecastStatus {
+    let earned = kept.earned.unwrap_or(kept.trust);
+    ForecastStatus { trust: written(acting), earned: (trust(earned) > acting).then_some(earned), ..kept }
+}
+
+const fn written(trust: Trust) -> ForecastTrust {
+    match trust {
+        Trust::Shadow => ForecastTrust::Shadow,
+        Trust::Recommend => ForecastTrust::Recommend,
+        Trust::ScaleOutOnly => ForecastTrust::ScaleOutOnly,
+        Trust::Full => ForecastTrust::Full,
     }
 }
 

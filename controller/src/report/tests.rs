@@ -313,6 +313,7 @@ fn trust_outlives_a_restart_also_while_the_past_is_read_again() {
     // Given a status that says that the forecast was trusted in full,
     let trusted = ForecastStatus {
         trust: ForecastTrust::Full,
+        earned: None,
         candidate: "ridge".to_owned(),
         soon: Some(400.0),
         hold: Some(420.0),

@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use loadline_crds::elastic_policy as api;
-use loadline_policies::policy::{
-    Band, Capacity, Forecasting, LatencyObjective, LatencyWeights, Load, PerReplica, Weights,
+use loadline_policies::{
+    forecast::trust::Trust,
+    policy::{Band, Capacity, Forecasting, LatencyObjective, LatencyWeights, Load, PerReplica, Weights},
 };
 
 use super::{
@@ -113,7 +114,18 @@ pub(super) fn forecast(forecast: &api::Forecast, c: &mut Complaints) -> Option<F
             "write 48h to 336h; trust takes two days, and a forecast remembers two weeks",
         )
     };
-    Some(Forecasting { quantile: quantile?, history: history? })
+    let max_trust = trust(forecast.max_trust);
+    Some(Forecasting { quantile: quantile?, history: history?, max_trust })
+}
+
+/// A trust as the API writes it.
+pub(crate) const fn trust(written: api::ForecastTrust) -> Trust {
+    match written {
+        api::ForecastTrust::Shadow => Trust::Shadow,
+        api::ForecastTrust::Recommend => Trust::Recommend,
+        api::ForecastTrust::ScaleOutOnly => Trust::ScaleOutOnly,
+        api::ForecastTrust::Full => Trust::Full,
+    }
 }
 
 /// What one replica bears, and the band of redundancy.

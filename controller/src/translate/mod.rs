@@ -30,6 +30,7 @@ mod triggers;
 pub(crate) use against_profile::against_profile;
 pub use complaint::{Complaint, Complaints};
 pub use fleet::freeze;
+pub(crate) use load::trust;
 pub use pause::ANNOTATIONS;
 pub(crate) use policy::parse;
 pub use policy::policy;

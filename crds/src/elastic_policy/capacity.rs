@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::status::ForecastTrust;
 use crate::duration::ApiDuration;
 
 /// The promise to the users.
@@ -101,6 +102,13 @@ pub struct Forecast {
     #[x_kube(validation = ("duration(self) >= duration('48h') && duration(self) <= duration('336h')",
         "trust takes two days of history, and a forecast remembers two weeks: use 48h to 336h"))]
     pub history: ApiDuration,
+    /// The most that the forecast may do, whatever it has earned: to introduce it step by step, or to switch it off.
+    #[serde(default = "full")]
+    pub max_trust: ForecastTrust,
+}
+
+fn full() -> ForecastTrust {
+    ForecastTrust::Full
 }
 
 fn quantile() -> f64 {
@@ -113,6 +121,6 @@ fn history() -> ApiDuration {
 
 impl Default for Forecast {
     fn default() -> Self {
-        Self { quantile: quantile(), history: history() }
+        Self { quantile: quantile(), history: history(), max_trust: full() }
     }
 }

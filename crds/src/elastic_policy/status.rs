@@ -154,8 +154,11 @@ pub struct WeightBaselineStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ForecastStatus {
-    /// How much it may do.
+    /// How much it may do: what it has earned, and not more than spec.forecast.maxTrust.
     pub trust: ForecastTrust,
+    /// What it has earned, where spec.forecast.maxTrust holds it to less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earned: Option<ForecastTrust>,
     /// Whose forecast it is: ridge, naive, holt, seasonal-day, seasonal-week or median.
     #[schemars(length(max = 63))]
     pub candidate: String,

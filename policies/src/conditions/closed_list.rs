@@ -125,6 +125,8 @@ reasons! {
     NotCalibrated,
     /// It deserves more than it has: trust grows by a step an hour.
     Earning,
+    /// It has earned more than the policy lets it do.
+    HeldByPolicy,
     /// It may add replicas, and remove none.
     ScaleOutOnly,
     /// It decides in both directions.

@@ -11,7 +11,10 @@ use crate::{
     capacity::Source,
     desired::permission::Barrier,
     fleet::{TargetProblem, Totals, Workload},
-    forecast::trust::Standing,
+    forecast::{
+        Forecast,
+        trust::{Standing, Trust},
+    },
     latency::LatencyTerm,
     load::Assessment,
     policy::ActivationSignal,
@@ -235,7 +238,10 @@ fn forecast_trusted(facts: &Facts<'_>) -> Condition {
                     and nothing is removed.";
         return condition(ConditionKind::ForecastTrusted, Some(true), R::HistoryAwaited, text);
     }
-    let (reason, text) = match facts.assessment.forecast.map(|forecast| forecast.standing) {
+    let forecast = facts.assessment.forecast;
+    let trusted = forecast.is_some_and(|forecast| forecast.trust >= Trust::ScaleOutOnly);
+    let held = forecast.as_ref().map_or_else(String::new, held);
+    let (reason, text) = match forecast.map(|forecast| forecast.standing) {
         None => (R::NoForecast, "Nothing is forecast: it follows the load that is there."),
         Some(Standing::ShortHistory) => {
             (R::ShortHistory, "There are less than two days of history: it only says what it would do.")
@@ -253,10 +259,18 @@ fn forecast_trusted(facts: &Facts<'_>) -> Condition {
         Some(Standing::ScaleOutOnly) => {
             (R::ScaleOutOnly, "The forecast adds replicas, and keeps those that it needs.")
         }
+        Some(Standing::HeldByPolicy) => (R::HeldByPolicy, held.as_str()),
         Some(Standing::Full) => (R::Trusted, "The forecast decides, in the place of head-room."),
     };
-    let trusted = matches!(reason, R::ScaleOutOnly | R::Trusted);
     condition(ConditionKind::ForecastTrusted, Some(trusted), reason, text)
+}
+
+fn held(forecast: &Forecast) -> String {
+    format!(
+        "The forecast has earned {} and is held to {} by spec.forecast.maxTrust: raise that to let it do more.",
+        forecast.earned.name(),
+        forecast.trust.name()
+    )
 }
 
 fn capacity_known(facts: &Facts<'_>) -> Condition {

@@ -98,8 +98,10 @@ pub struct Forecast {
     pub expected: f64,
     /// Whose forecast it is.
     pub candidate: Candidate,
-    /// What it may do.
+    /// What it may do: what it has earned, and not more than its policy allows.
     pub trust: Trust,
+    /// What it has earned.
+    pub earned: Trust,
     /// Where that stands, and what keeps it from more.
     pub standing: Standing,
     /// Why.
@@ -108,6 +110,17 @@ pub struct Forecast {
     pub quantile: f64,
     /// The minutes until new replicas are ready.
     pub horizon: u32,
+}
+
+impl Forecast {
+    /// The same, that may do `most` at the most, whatever it has earned.
+    #[must_use]
+    pub fn held_to(self, most: Trust) -> Self {
+        // Of one that has not earned a say, what keeps it from that tells more than a ceiling that it is far from.
+        let held = self.earned > most && self.earned >= Trust::ScaleOutOnly;
+        let standing = if held { Standing::HeldByPolicy } else { self.standing };
+        Self { trust: self.earned.min(most), standing, ..self }
+    }
 }
 
 impl Forecaster {
@@ -234,6 +247,7 @@ impl Forecaster {
             expected: middle,
             candidate,
             trust,
+            earned: trust,
             standing: evidence.map_or(Standing::ShortHistory, standing),
             evidence,
             quantile: used.soon.q(),

@@ -6,7 +6,8 @@
 //!    └── nothing known             └── skill or calibration of two days lost ────┴───────────────────────┘
 //! ```
 //!
-//! Up one step an hour, down at once. Skill is against the reactive loop: the last value, without any quantile.
+//! Up one step an hour, down at once. The ladder is climbed whatever a policy allows (`forecast.maxTrust`): what acts is the
+//! lesser of the two. Skill is against the reactive loop: the last value, without any quantile.
 
 use serde::Serialize;
 
@@ -117,6 +118,8 @@ pub enum Standing {
     NotCalibrated,
     /// It did well enough for more than it has.
     Earning,
+    /// It has earned more than its policy lets it do.
+    HeldByPolicy,
     /// It may add replicas.
     ScaleOutOnly,
     /// It decides.

@@ -28,8 +28,10 @@ const READINGS: u32 = 3;
 pub struct Awaited {
     /// Since when.
     pub since: Mono,
-    /// The trust that was there before.
+    /// The trust that was earned before.
     pub trust: Trust,
+    /// The most that the policy lets it do.
+    pub most: Trust,
     /// Sum of the weighted requests per second of the certain readings since.
     weighted: f64,
     /// Sum of their requests per second, each counting 1.
@@ -41,7 +43,7 @@ impl Awaited {
     /// Awaited from now on, after a forecast of this trust.
     #[must_use]
     pub const fn new(trust: Trust, now: Mono) -> Self {
-        Self { since: now, trust, weighted: 0.0, requests: 0.0, readings: 0 }
+        Self { since: now, trust, most: Trust::Full, weighted: 0.0, requests: 0.0, readings: 0 }
     }
 
     /// A certain reading.
@@ -58,11 +60,11 @@ impl Awaited {
         (self.readings >= READINGS && weight.is_finite() && weight > 0.0).then_some(weight)
     }
 
-    /// The trust that stands in now: one that acted, and not for ever.
+    /// The trust that stands in now: one that acted and still may, and not for ever.
     #[must_use]
     pub fn stands_in(&self, now: Mono) -> Option<Trust> {
-        let acts = self.trust >= Trust::ScaleOutOnly && now.since(self.since) < GRACE;
-        acts.then_some(self.trust)
+        let trust = self.trust.min(self.most);
+        (trust >= Trust::ScaleOutOnly && now.since(self.since) < GRACE).then_some(trust)
     }
 
     /// Why nothing is removed while trust stands in.
@@ -107,6 +109,10 @@ mod tests {
             let awaited = Awaited::new(trust, began);
             assert_eq!(awaited.stands_in(began.plus(GRACE / 2)), stands);
             assert_eq!(awaited.stands_in(began.plus(GRACE)), None);
+        }
+        // As far as the policy lets it act.
+        for (most, stands) in [(Trust::Shadow, None), (Trust::ScaleOutOnly, Some(Trust::ScaleOutOnly))] {
+            assert_eq!(Awaited { most, ..Awaited::new(Trust::Full, began) }.stands_in(began), stands);
         }
     }
 }

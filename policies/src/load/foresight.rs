@@ -35,6 +35,9 @@ pub(super) fn foresee(
     if memory.forecaster.is_none() {
         memory.awaited.get_or_insert(Awaited::new(Trust::Shadow, now.mono));
     }
+    if let Some(awaited) = &mut memory.awaited {
+        awaited.most = policy.forecast.max_trust;
+    }
     let forecaster =
         memory.forecaster.get_or_insert_with(|| Box::new(Forecaster::new(horizon, quantile, phase(policy))));
     forecaster.aim(horizon, quantile);
@@ -44,7 +47,7 @@ pub(super) fn foresee(
             awaited.see(&demand);
         }
     }
-    forecaster.forecast(now.wall)
+    forecaster.forecast(now.wall).map(|forecast| forecast.held_to(policy.forecast.max_trust))
 }
 
 /// Puts a forecaster that has learned the past in the place of one that awaits it since `asked`; it then learns what

@@ -12,6 +12,7 @@
 mod election;
 mod fleet;
 mod frontier;
+mod ramp;
 mod record;
 mod replay;
 mod stage;
@@ -79,7 +80,8 @@ pub struct Proof {
 }
 
 /// All proofs, in alphabetical order.
-pub const ALL: &[Proof] = &[election::PROOF, fleet::PROOF, frontier::PROOF, replay::PROOF, step::PROOF];
+pub const ALL: &[Proof] =
+    &[election::PROOF, fleet::PROOF, frontier::PROOF, ramp::PROOF, replay::PROOF, step::PROOF];
 
 /// Runs a proof; its figures are printed and kept.
 ///

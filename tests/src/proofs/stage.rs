@@ -20,8 +20,8 @@ use crate::{
 pub(super) const CAPACITY: u32 = 100;
 /// The band that the redundancy is to keep: the default of a policy.
 pub(super) const BAND: (f64, f64) = (1.1, 1.6);
-/// For anything to come up on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// For anything to come up on a machine that is busy with other tests; pods may take three minutes by themselves.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How often things happen.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +82,11 @@ impl Stage {
         timing: Timing,
     ) -> Result<Self, Failure> {
         let ground = Ground::start(name, options, &emulator::Options::default(), timing.scrape).await?;
+        Self::on(ground, timing).await
+    }
+
+    /// Starts the operator on what is there; it finds no policies yet.
+    pub(super) async fn on(ground: Ground, timing: Timing) -> Result<Self, Failure> {
         let Ground { cluster, namespace, emulator, prometheus } = ground;
         let config = timing.config(&prometheus.url());
         let reading = operator::Options::reading(&prometheus, timing.scrape, timing.sync);
@@ -93,18 +98,7 @@ impl Stage {
 
     /// A service of so many replicas under so much load, all of them ready.
     pub(super) async fn service(&self, name: &str, replicas: u32, rate: f64) -> Result<Workload, Failure> {
-        let workload = Workload::new(self.cluster.name(), &self.namespace, name);
-        let model: ServiceModel = serde_yaml::from_str(&format!("{{capacity: {CAPACITY}}}"))?;
-        self.emulator.serve(&workload, model, Shape::Constant { rate });
-        self.cluster.deploy(&self.namespace, name, replicas, "100m").await?;
-        until(&format!("{replicas} ready pods of {name}"), PATIENCE, || async {
-            match self.emulator.seen(&workload) {
-                Some(seen) if seen.ready == replicas => Ok(()),
-                seen => Err(format!("{seen:?}")),
-            }
-        })
-        .await?;
-        Ok(workload)
+        service(&self.cluster, &self.namespace, &self.emulator, (name, replicas, rate)).await
     }
 
     /// A policy for a service, with the usual target, load, capacity and band; `more` is put into its spec.
@@ -145,9 +139,31 @@ impl Stage {
         Ok(())
     }
 
-    async fn policies(&self) -> Result<Api<ElasticPolicy>, Failure> {
+    /// The policies of the namespace.
+    pub(super) async fn policies(&self) -> Result<Api<ElasticPolicy>, Failure> {
         Ok(Api::namespaced(self.cluster.client().await?, &self.namespace))
     }
+}
+
+/// A service by its name, of so many replicas under so much load, all of them ready.
+pub(super) async fn service(
+    cluster: &Cluster,
+    namespace: &str,
+    emulator: &Emulator,
+    (name, replicas, rate): (&str, u32, f64),
+) -> Result<Workload, Failure> {
+    let workload = Workload::new(cluster.name(), namespace, name);
+    let model: ServiceModel = serde_yaml::from_str(&format!("{{capacity: {CAPACITY}}}"))?;
+    emulator.serve(&workload, model, Shape::Constant { rate });
+    cluster.deploy(namespace, name, replicas, "100m").await?;
+    until(&format!("{replicas} ready pods of {name}"), PATIENCE, || async {
+        match emulator.seen(&workload) {
+            Some(seen) if seen.ready == replicas => Ok(()),
+            seen => Err(format!("{seen:?}")),
+        }
+    })
+    .await?;
+    Ok(workload)
 }
 
 impl Timing {
