@@ -195,7 +195,7 @@ fn compare(
     let points = |runs: &[(f64, Vec<Run>)]| {
         let mut points: Vec<_> = runs.iter().map(|(_, runs)| pooled(runs)).collect();
         points.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-        points
+        frontier(points)
     };
     for (name, curve) in [("loadline", &ours), ("hpa", &theirs)] {
         println!("{}: {name}", group.name);
@@ -210,6 +210,16 @@ fn compare(
     accuracy(record, group, &ours);
     let file = group.name.replace(", ", "-").replace(' ', "-");
     record.plot(&file, &picture(group, &points(&ours), &points(&theirs)))
+}
+
+/// The points, cheapest first, without those that a cheaper one beats: at the quantile 0.5, for example, the forecast is
+/// hardly better than the last value and earns no trust, so that the reactive loop decides.
+fn frontier(points: Vec<Point>) -> Vec<Point> {
+    let mut best = f64::INFINITY;
+    points
+        .into_iter()
+        .filter(|point| std::mem::replace(&mut best, best.min(point.short)) > point.short)
+        .collect()
 }
 
 fn judge(record: &mut Record, group: &Group, ours: &[Point], theirs: &[Point]) {
