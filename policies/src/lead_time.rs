@@ -159,16 +159,16 @@ mod tests {
         let learned = lead.learned().unwrap();
         assert_eq!(
             learned,
-            Learned { p50: Duration::from_secs(120), p95: Duration::from_secs(120), samples: 20 }
+            Learned { p50: Duration::from_mins(2), p95: Duration::from_mins(2), samples: 20 }
         );
         let lead = raises(20, |n| if n > 15 { 240 } else { 120 });
-        assert_eq!(lead.learned().unwrap().p95, Duration::from_secs(240));
+        assert_eq!(lead.learned().unwrap().p95, Duration::from_mins(4));
     }
 
     #[test]
     fn a_few_replicas_say_nothing_and_what_was_kept_stands_until_there_are_more() {
         assert_eq!(raises(7, |_| 120).learned(), None);
-        let kept = Learned { p50: Duration::from_secs(60), p95: Duration::from_secs(90), samples: 64 };
+        let kept = Learned { p50: Duration::from_mins(1), p95: Duration::from_secs(90), samples: 64 };
         assert_eq!(LeadTime::kept(kept).learned(), Some(kept));
     }
 
@@ -204,7 +204,7 @@ mod tests {
         lead.see(&target(2, 2), None, at(90));
         lead.see(&target(12, 2), Some(&write), at(95));
         lead.see(&target(12, 12), None, at(150));
-        assert_eq!(lead.learned().unwrap().p50, Duration::from_secs(60));
+        assert_eq!(lead.learned().unwrap().p50, Duration::from_mins(1));
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn hpa_at(simulation: &Simulation, cost: f64) -> f64 {
         .iter()
         .zip(frontier.iter().skip(1))
         .find(|(dear, cheap)| (cheap.cost..=dear.cost).contains(&cost))
-        .expect("a cost between those of HPA's targets");
+        .unwrap();
     let share = (cost - cheap.cost) / (dear.cost - cheap.cost);
     cheap.tau_u + (dear.tau_u - cheap.tau_u) * share
 }

@@ -56,8 +56,8 @@ impl Influence {
 
 fn shares<const N: usize>(names: [&'static str; N], counts: [usize; N]) -> BTreeMap<&'static str, f64> {
     let all: usize = counts.iter().sum();
-    let named = names.into_iter().zip(counts).filter(|(_, n)| *n > 0);
-    named.map(|(name, n)| (name, count(n) / count(all))).collect()
+    let seen = names.into_iter().zip(counts).filter(|(_, n)| *n > 0);
+    seen.map(|(name, n)| (name, count(n) / count(all))).collect()
 }
 
 /// The share of windows whose highest load stayed at or under what was forecast for them; looked at once a minute.

@@ -34,3 +34,5 @@ use std::time::Duration;
 pub const STEP: Duration = Duration::from_secs(15);
 /// [`STEP`] in seconds.
 const STEP_SECONDS: u32 = 15;
+/// Steps of a day.
+pub const STEPS_OF_A_DAY: usize = (86_400 / STEP_SECONDS) as usize;

@@ -72,9 +72,10 @@ impl Outlook {
     /// What is expected now; `None` before anything came out.
     pub(super) fn expected(&self) -> Option<Expected> {
         let (soon, candidate) = self.soon.outlook()?;
-        let (held, scale) = self.held.as_ref()?;
-        let hold = self.hold.quantile(held, self.soon.q()).map_or(soon, |level| scale.load(level));
-        Some(Expected { soon, hold: hold.max(soon), middle: scale.load(held.level + held.growth), candidate })
+        let (said, scale) = self.held.as_ref()?;
+        let longer = self.hold.quantile(said, self.soon.q()).map_or(soon, |level| scale.load(level));
+        let middle = scale.load(said.level + said.growth);
+        Some(Expected { soon, hold: longer.max(soon), middle, candidate })
     }
 
     /// Forgets the windows that have not closed: minutes are missing in them.

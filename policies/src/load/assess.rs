@@ -110,14 +110,9 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
     }
     let latency_term = policy.objective.map_or(LatencyTerm::NotJudged, |objective| {
         let evidence = up.zip(per_replica).zip(measured.as_ref()).filter(|_| settled && doubts.is_empty());
-        let evidence = evidence.and_then(|((up, c), m)| {
-            // At the onset of an overload the long window still holds the quiet before it, while a quantile
-            // shows the first slow requests: what the short window sees is the load that made them slow.
-            let load = burst.unwrap_or(up).weighted;
-            let (ready, young) = (ready(&certain), young(&certain));
-            let utilisation = capacity::utilisation(load, c, ready)?;
-            Some(m.evidence(utilisation, ready, young, policy.capacity.redundancy.min))
-        });
+        // At the onset of an overload the long window still holds the quiet before it, while a quantile shows the
+        // first slow requests: what the short window sees is the load that made them slow.
+        let evidence = evidence.and_then(|((up, c), m)| m.at(burst.unwrap_or(up), c, &certain, policy));
         latency::judge(&objective, evidence, &mut memory.latency, now.mono)
     });
     if policy.capacity.per_replica == PerReplica::Learned {
@@ -326,9 +321,19 @@ impl Measured {
         Some(Self { quantile, slow, requests, window })
     }
 
-    fn evidence(&self, utilisation: f64, ready: u32, young: u32, min_redundancy: f64) -> Evidence {
+    /// What it is evidence of at a load, where one replica bears so much; `None` without ready replicas.
+    fn at(
+        &self,
+        load: Demand,
+        per_replica: f64,
+        certain: &[Certain<'_>],
+        policy: &Policy,
+    ) -> Option<Evidence> {
         let &Self { quantile, slow, requests, window } = self;
-        Evidence { quantile, slow, requests, window, utilisation, ready, young, min_redundancy }
+        let (ready, young) = (ready(certain), young(certain));
+        let utilisation = capacity::utilisation(load.weighted, per_replica, ready)?;
+        let min_redundancy = policy.capacity.redundancy.min;
+        Some(Evidence { quantile, slow, requests, window, utilisation, ready, young, min_redundancy })
     }
 }
 

@@ -216,10 +216,12 @@ fn compare(
 /// hardly better than the last value and earns no trust, so that the reactive loop decides.
 fn frontier(points: Vec<Point>) -> Vec<Point> {
     let mut best = f64::INFINITY;
-    points
-        .into_iter()
-        .filter(|point| std::mem::replace(&mut best, best.min(point.short)) > point.short)
-        .collect()
+    let better = |point: &Point| {
+        let better = point.short < best;
+        best = best.min(point.short);
+        better
+    };
+    points.into_iter().filter(better).collect()
 }
 
 fn judge(record: &mut Record, group: &Group, ours: &[Point], theirs: &[Point]) {

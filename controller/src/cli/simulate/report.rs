@@ -5,13 +5,10 @@ use std::fmt::Write as _;
 use loadline_dashboards::plot::{Line, Panel, Plot, Time};
 
 use super::result::{COLUMNS, LEGEND, StrategyResult, TraceResult};
-use crate::closed_loop::{STEP, Simulated, Simulation};
+use crate::closed_loop::{STEP, STEPS_OF_A_DAY, Simulated, Simulation};
 
 /// Its file in the directory that was asked for.
 pub(super) const FILE: &str = "report.html";
-
-/// Steps of a day.
-const STEPS_OF_A_DAY: usize = 86_400 / STEP.as_secs() as usize;
 
 const STYLE: &str = "body{font-family:sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#222}\
     table{border-collapse:collapse;margin:1em 0}td,th{padding:.3em .8em;text-align:right;border-bottom:1px solid #ddd}\
