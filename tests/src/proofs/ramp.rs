@@ -14,10 +14,7 @@ use std::{fmt::Write as _, time::Duration};
 use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use loadline_chaos::world::Shape;
-use loadline_crds::{
-    ElasticPolicy,
-    elastic_policy::{ElasticPolicyStatus, ForecastTrust},
-};
+use loadline_crds::{ElasticPolicy, elastic_policy::ForecastTrust};
 use loadline_dashboards::plot::{Line, Panel, Plot, Time};
 use rand::RngExt as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
@@ -204,7 +201,7 @@ async fn until_trusted(stage: &Stage) -> Result<(), Failure> {
     let policies = stage.policies().await?;
     let forecast = async |name| {
         let policy: ElasticPolicy = policies.get(name).await.map_err(|e| e.to_string())?;
-        Ok::<_, String>(policy.status.unwrap_or_else(ElasticPolicyStatus::default).forecast)
+        Ok::<_, String>(policy.status.unwrap_or_default().forecast)
     };
     until("full trust", PATIENCE, || async {
         let (on, off) = (forecast(ON).await?, forecast(OFF).await?);
@@ -376,7 +373,7 @@ fn table(seen: &Watched) -> String {
 }
 
 fn plot(plan: &Schedule, pair: &[Watched; 2]) -> Plot {
-    let start = pair.iter().flat_map(|seen| seen.moments.first()).map(|m| m.at).fold(0.0, f64::min);
+    let start = pair.iter().filter_map(|seen| seen.moments.first()).map(|m| m.at).fold(0.0, f64::min);
     let line = |seen: &Watched, name: &str, value: fn(&Moment) -> f64| {
         Line::new(name, seen.moments.iter().map(|m| (m.at - start, value(m))))
     };
