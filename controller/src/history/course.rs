@@ -1,8 +1,9 @@
 //! The course of a read: which slots are asked for next, how many at once, and when it ends.
 //!
 //! ```text
-//! by five minutes, oldest last   <───────────── by minute <── begins here
-//!       └ ends after two days without any point
+//! by five minutes, oldest last   <──────┼─────── by minute <── begins here
+//!       └ ends after two days           └ the newest three days: a stop, where others may go first
+//!         without any point
 //! ```
 //!
 //! The newest come first: whatever is read when a source gives up is the part that forecasts are judged by.
@@ -22,11 +23,16 @@ const MOST_SLOTS: usize = 10_000;
 /// from one that began since; the forecast then has less history, and none that is wrong.
 const NOTHING: Duration = Duration::from_hours(48);
 
+/// The newest part of a past: a forecast needs two days to be trusted, and one before them to learn from.
+pub const NEWEST: Duration = Duration::from_hours(72);
+
 /// What is still to be read of a batch.
 #[derive(Debug, Clone)]
 pub struct Course {
     /// What is left of each part, the newest first: first slot, how many, length.
     left: Vec<(i64, usize, Duration)>,
+    /// Nothing that begins before this Unix second is read yet.
+    stop: Option<i64>,
     series: usize,
     budget: usize,
     slots: usize,
@@ -43,16 +49,44 @@ impl Course {
             past.parts().map(|(start, slots, slot)| (start.as_second(), slots, slot)).collect();
         let slots = left.iter().map(|(_, slots, _)| slots).sum();
         let series = series.max(1);
-        Self { left, series, budget: MOST_POINTS, slots, read: 0, nothing: Duration::ZERO }
+        Self { left, stop: None, series, budget: MOST_POINTS, slots, read: 0, nothing: Duration::ZERO }
     }
 
-    /// The next span; `None` at the end.
+    /// The same, which ends with the [`NEWEST`] part before a moment, for now.
+    #[must_use]
+    pub fn newest_first(self, until: Timestamp) -> Self {
+        let newest = i64::try_from(NEWEST.as_secs()).unwrap_or(i64::MAX);
+        Self { stop: Some(until.as_second().saturating_sub(newest)), ..self }
+    }
+
+    /// Goes on behind the stop.
+    pub fn go_on(&mut self) {
+        self.stop = None;
+    }
+
+    /// Whether all was read, also what is behind the stop.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Ends here, whatever is left.
+    pub fn give_up(&mut self) {
+        self.left.clear();
+    }
+
+    /// The next span; `None` at the end, or at the stop before it.
     #[must_use]
     pub fn next(&self) -> Option<Span> {
         let (start, left, slot) = *self.left.first()?;
-        let slots = self.most().min(left);
-        let before = i64::try_from(left.saturating_sub(slots)).ok()?;
         let step = i64::try_from(slot.as_secs()).ok()?;
+        let later = self.stop.map_or(0, |stop| stop.saturating_sub(start).max(0).div_euclid(step));
+        let now = left.saturating_sub(usize::try_from(later).ok()?);
+        if now == 0 {
+            return None;
+        }
+        let slots = self.most().min(now);
+        let before = i64::try_from(left.saturating_sub(slots)).ok()?;
         let start = Timestamp::from_second(start.saturating_add(before.saturating_mul(step))).ok()?;
         Some(Span { start, slots, slot })
     }
@@ -141,6 +175,35 @@ mod tests {
         }
         assert_eq!(walk(course(1), 0).len(), 2);
         assert_eq!(walk(course(10_000), 0).len(), (2 * 1_440 + 12 * 288) / 20 + 1);
+    }
+
+    #[test]
+    fn the_newest_days_are_a_stop_on_the_way_and_no_slot_is_left_out_or_read_twice() {
+        for series in [1, 10, 10_000] {
+            let mut course = course(series).newest_first(Timestamp::from_second(20 * DAY + 42).unwrap());
+            let mut until = 20 * DAY;
+            for stop in [17 * DAY, 6 * DAY] {
+                assert!(!course.is_done(), "{series}");
+                while let Some(span) = course.next() {
+                    let (start, end) = seconds(&span);
+                    assert_eq!(end, until, "{series}: {span:?}");
+                    until = start;
+                    course.done(span, 1);
+                }
+                assert_eq!(until, stop, "{series}");
+                course.go_on();
+            }
+            assert!(course.is_done(), "{series}");
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_younger_than_two_days_at_the_stop_has_no_rest() {
+        let mut young = course(1).newest_first(Timestamp::from_second(20 * DAY).unwrap());
+        while let Some(span) = young.next() {
+            young.done(span, 0);
+        }
+        assert!(young.is_done());
     }
 
     #[test]

@@ -69,9 +69,10 @@ impl Desk {
                         slip.failed(now.mono);
                     }
                 }
-                News::Learned { policy, since, forecaster } => {
-                    let taken = memory.policies.get_mut(&policy).is_some_and(|m| adopt(m, since, forecaster));
-                    tracing::debug!(%policy, taken, "a forecaster has learned its past");
+                News::Learned { policy, since, forecaster, newest } => {
+                    let known = memory.policies.get_mut(&policy);
+                    let taken = known.is_some_and(|memory| adopt(memory, since, forecaster, newest));
+                    tracing::debug!(%policy, taken, newest, "a forecaster has learned its past");
                 }
             }
         }

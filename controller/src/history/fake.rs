@@ -21,6 +21,8 @@ use crate::ports::{Archive, Batch, Detail, LoadAsk, Page, PastLoad, SeriesSelect
 pub(super) struct Numbers {
     /// There is nothing before, Unix seconds.
     pub(super) since: i64,
+    /// It does not answer for what begins before, Unix seconds.
+    pub(super) gone_before: i64,
     /// It refuses more slots than this at once, if it is not 0.
     pub(super) most: usize,
     /// What it answers first, one after the other.
@@ -61,6 +63,9 @@ impl Archive for Numbers {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if let Some(doubt) = self.failures.lock().unwrap().pop() {
             return Err(doubt);
+        }
+        if span.start.as_second() < self.gone_before {
+            return Err(Doubt::Unreachable);
         }
         if self.most > 0 && span.slots > self.most {
             return Err(Doubt::QueryRefused("execution: too many samples".into()));

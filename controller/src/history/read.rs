@@ -51,12 +51,18 @@ pub struct Step {
 /// How a batch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// All that there is was read.
+    /// All of the course was read.
     Whole,
     /// The source gave up after the newest part was read.
     Newest(Doubt),
     /// The source gave up before.
     Failed(Doubt),
+}
+
+/// The course over the past of a batch, the `longest` of it.
+#[must_use]
+pub fn course(batch: &Batch, longest: &Past) -> Course {
+    Course::new(longest, batch.asks.iter().map(|ask| ask.expected.len()).sum())
 }
 
 /// Makes room for the past of an ask in each of its clusters.
@@ -65,17 +71,15 @@ pub fn make_room(pasts: &mut Pasts, ask: &LoadAsk, until: Timestamp, length: Dur
     pasts.entry(ask.policy.clone()).or_default().extend(ask.expected.keys().map(room));
 }
 
-/// Reads a batch into the room that was made, the `longest` of it, telling each step.
+/// Reads a batch into the room that was made, to the end of its course, telling each step.
 pub async fn read(
     archive: &impl Archive,
     batch: &Batch,
-    longest: &Past,
+    course: &mut Course,
     manner: Manner,
     pasts: &mut Pasts,
     mut told: impl FnMut(Step),
 ) -> End {
-    let series = batch.asks.iter().map(|ask| ask.expected.len()).sum();
-    let mut course = Course::new(longest, series);
     let mut failures = 0;
     while let Some(span) = course.next() {
         let began = Instant::now();

@@ -1,4 +1,9 @@
 //! The room: takes orders, reads, learns, and tells.
+//!
+//! ```text
+//! the newest three days of all batches ──> learned, told: forecasts have their trust back
+//! the rest, back to two weeks          ──> learned anew, from all of it, told: they know every weekday twice
+//! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +24,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    course::{Course, NEWEST},
     learn::{self, Lesson},
-    read::{BESIDE_THE_LOOP, End, Pasts, Step, make_room, read},
+    read::{BESIDE_THE_LOOP, End, Pasts, Step, course, make_room, read},
 };
 use crate::{
     ports::{Archive, Batch, Clock, LoadAsk},
@@ -56,6 +62,8 @@ pub enum News {
         since: Mono,
         /// What has learned it.
         forecaster: Box<Forecaster>,
+        /// Only the newest days were learned so far: there is more to come.
+        newest: bool,
     },
     /// There is none, and there will be none: no need to ask again.
     Nothing {
@@ -102,8 +110,10 @@ struct Job<'a, A> {
     metrics: &'a Metrics,
     news: &'a Sender<News>,
     wanted: BTreeMap<PolicyKey, Wanted>,
-    /// Batches of each policy that were not read yet.
+    /// Batches of each policy that were not read yet, in this part of the past.
     open: BTreeMap<PolicyKey, usize>,
+    /// Policies of batches of which there is more to read.
+    unfinished: BTreeSet<PolicyKey>,
     failed: BTreeSet<PolicyKey>,
     pasts: Pasts,
     until: Timestamp,
@@ -125,6 +135,7 @@ impl<'a, A: Archive> Job<'a, A> {
             news,
             wanted: order.into_iter().map(|wanted| (wanted.ask.policy.clone(), wanted)).collect(),
             open: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
             failed: BTreeSet::new(),
             pasts: Pasts::new(),
             until: Timestamp::from_second(minute).unwrap_or(now),
@@ -133,23 +144,40 @@ impl<'a, A: Archive> Job<'a, A> {
 
     async fn run(mut self) {
         self.tell_waiting();
-        let batches = self.sort().await;
-        for batch in &batches {
-            self.read(batch).await;
-            let complete: Vec<PolicyKey> = batch.asks.iter().map(|ask| ask.policy.clone()).collect();
-            for policy in complete {
-                self.close(policy).await;
-            }
-        }
+        let mut reads = self.sort().await;
+        self.part(&mut reads, "the newest days").await;
+        self.unfinished.clear();
+        reads.retain(|(batch, _)| batch.asks.iter().any(|ask| self.wanted.contains_key(&ask.policy)));
+        reads.retain(|(_, course)| !course.is_done());
+        reads.iter_mut().for_each(|(_, course)| course.go_on());
+        self.part(&mut reads, "the rest").await;
         // Where no cluster is seen, there is nobody to ask.
         for policy in std::mem::take(&mut self.wanted).into_keys() {
             self.tell(News::Failed { policy }, "failed").await;
         }
     }
 
+    /// Reads all batches to the end of their courses, or to their stops, and learns what is complete so far.
+    async fn part(&mut self, reads: &mut [(Batch, Course)], part: &str) {
+        for (batch, _) in reads.iter() {
+            for ask in &batch.asks {
+                *self.open.entry(ask.policy.clone()).or_default() += 1;
+            }
+        }
+        for (batch, course) in reads {
+            self.read(batch, course, part).await;
+            if !course.is_done() {
+                self.unfinished.extend(batch.asks.iter().map(|ask| ask.policy.clone()));
+            }
+            for ask in &batch.asks {
+                self.close(&ask.policy).await;
+            }
+        }
+    }
+
     /// Sorts the asks, and makes room for what they will bring. Of a workload whose past is not readable in some
     /// cluster nothing is read: the rest of it would look like a smaller load.
-    async fn sort(&mut self) -> Vec<Batch> {
+    async fn sort(&mut self) -> Vec<(Batch, Course)> {
         let asks: Vec<LoadAsk> = self.wanted.values().map(|wanted| wanted.ask.clone()).collect();
         let (mut batches, unreadable) = self.archive.batches(&asks);
         let unreadable: BTreeMap<_, _> = unreadable.into_iter().map(|u| (u.policy, u.why)).collect();
@@ -165,16 +193,19 @@ impl<'a, A: Archive> Job<'a, A> {
         for ask in batches.iter().flat_map(|batch| &batch.asks) {
             let Some(wanted) = self.wanted.get(&ask.policy) else { continue };
             make_room(&mut self.pasts, ask, self.until, wanted.length);
-            *self.open.entry(ask.policy.clone()).or_default() += 1;
         }
-        batches
+        let begin = |batch: Batch| {
+            let lengths = batch.asks.iter().filter_map(|ask| Some(self.wanted.get(&ask.policy)?.length));
+            let longest = Past::new(self.until, lengths.max().unwrap_or_default());
+            let course = course(&batch, &longest).newest_first(self.until);
+            (batch, course)
+        };
+        batches.into_iter().map(begin).collect()
     }
 
-    async fn read(&mut self, batch: &Batch) {
+    async fn read(&mut self, batch: &Batch, course: &mut Course, part: &str) {
         let Batch { source, profile, asks } = batch;
-        let lengths = asks.iter().filter_map(|ask| Some(self.wanted.get(&ask.policy)?.length));
-        let longest = Past::new(self.until, lengths.max().unwrap_or_default());
-        tracing::info!(source, profile, policies = asks.len(), "reading the past of the load");
+        tracing::info!(source, profile, part, policies = asks.len(), "reading the past of the load");
         let began = Instant::now();
         let (mut queries, mut points, mut told) = (0, 0, began);
         let metrics = self.metrics.history();
@@ -195,45 +226,57 @@ impl<'a, A: Archive> Job<'a, A> {
                 tracing::info!(source, profile, percent, points, queries, "reading the past of the load");
             }
         };
-        let end = read(self.archive, batch, &longest, BESIDE_THE_LOOP, &mut self.pasts, tell).await;
+        let end = read(self.archive, batch, course, BESIDE_THE_LOOP, &mut self.pasts, tell).await;
         let seconds = began.elapsed().as_secs();
         match &end {
             End::Whole => {
-                tracing::info!(source, profile, points, queries, seconds, "the past of the load was read");
+                tracing::info!(
+                    source,
+                    profile,
+                    part,
+                    points,
+                    queries,
+                    seconds,
+                    "the past of the load was read"
+                );
             }
             End::Newest(doubt) => {
+                course.give_up();
                 tracing::warn!(source, profile, %doubt, points, seconds, "only the newest past could be read");
             }
             End::Failed(doubt) => {
                 tracing::warn!(source, profile, %doubt, seconds, "the past could not be read; it is tried again later");
+                course.give_up();
                 self.failed.extend(asks.iter().map(|ask| ask.policy.clone()));
             }
         }
     }
 
     /// One batch of a policy was read; learns its past when that was the last.
-    async fn close(&mut self, policy: PolicyKey) {
+    async fn close(&mut self, policy: &PolicyKey) {
         let open = self.open.entry(policy.clone()).or_default();
         *open = open.saturating_sub(1);
-        if *open > 0 {
-            return;
+        let Some(wanted) = self.wanted.get(policy).filter(|_| *open == 0) else { return };
+        let (lesson, since) = (wanted.lesson, wanted.since);
+        let newest =
+            self.unfinished.contains(policy) && wanted.length > NEWEST && !self.failed.contains(policy);
+        let clusters = if newest { self.pasts.get(policy).cloned() } else { self.pasts.remove(policy) };
+        if !newest {
+            self.wanted.remove(policy);
         }
-        let clusters = self.pasts.remove(&policy).unwrap_or_default();
-        let Some(wanted) = self.wanted.remove(&policy) else { return };
+        let policy = policy.clone();
         if self.failed.contains(&policy) {
             return self.tell(News::Failed { policy }, "failed").await;
         }
-        let clusters: Vec<Past> = clusters.into_values().collect();
-        if clusters.iter().all(Past::is_empty) {
-            return self.tell(News::Nothing { policy }, "empty").await;
-        }
-        let (learned, took) = learn::apart(wanted.lesson, clusters).await;
+        let clusters = clusters.unwrap_or_default().into_values().collect();
+        let (learned, took) = learn::apart(lesson, clusters).await;
         self.metrics.history().learned(took);
         match learned {
             Some(forecaster) => {
-                let since = wanted.since;
-                self.tell(News::Learned { policy, since, forecaster }, "loaded").await;
+                let outcome = if newest { "newest" } else { "loaded" };
+                self.tell(News::Learned { policy, since, forecaster, newest }, outcome).await;
             }
+            None if newest => {}
             None => self.tell(News::Nothing { policy }, "empty").await,
         }
         sleep(took).await;

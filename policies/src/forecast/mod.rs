@@ -255,6 +255,12 @@ impl Forecaster {
         })
     }
 
+    /// The trust that it has earned.
+    #[must_use]
+    pub const fn earned(&self) -> Trust {
+        self.ladder.trust()
+    }
+
     /// What was seen so far.
     #[must_use]
     pub const fn history(&self) -> &History {

@@ -53,6 +53,11 @@ fn season(minute: i64) -> f64 {
     7_500.0 - 2_500.0 * time.cos() + noise
 }
 
+/// The minute of a second of the scene.
+fn minute(second: u64) -> i64 {
+    at(second).wall.as_second().div_euclid(60)
+}
+
 #[test]
 fn what_had_full_trust_keeps_its_replicas_while_its_history_is_read() {
     let mut scene = restarted(Trust::Full);
@@ -107,7 +112,7 @@ fn when_the_history_is_back_it_is_judged_by_its_own_evidence() {
     let asked = memory(&mut scene).awaited.unwrap().since;
 
     // When it is put in place, then it knows the minutes since, and has the trust that its past earned.
-    assert!(adopt(memory(&mut scene), asked, learned));
+    assert!(adopt(memory(&mut scene), asked, learned, false));
     let decision = scene.with_load(load(300), at(300)).0;
     let forecast = decision.forecast.unwrap();
     assert_eq!(forecast.trust, Trust::Full, "{forecast:?}");
@@ -117,9 +122,9 @@ fn when_the_history_is_back_it_is_judged_by_its_own_evidence() {
 
     // One that was asked for by another process, or for other weights, is not taken.
     let late = past(at(0), 6 * 1_440, season);
-    assert!(!adopt(memory(&mut scene), asked, late));
+    assert!(!adopt(memory(&mut scene), asked, late, false));
     memory(&mut scene).awaited = Some(Awaited::new(Trust::Shadow, Mono::default()));
-    assert!(!adopt(memory(&mut scene), asked, past(at(0), 10, season)));
+    assert!(!adopt(memory(&mut scene), asked, past(at(0), 10, season), false));
 }
 
 #[test]
@@ -129,11 +134,34 @@ fn a_past_that_does_not_deserve_it_takes_the_trust_away() {
     let asked = memory(&mut scene).awaited.unwrap().since;
     // The archive has less than the two days that trust takes.
     let learned = past(at(0), 36 * 60, season);
-    assert!(adopt(memory(&mut scene), asked, learned));
+    assert!(adopt(memory(&mut scene), asked, learned, false));
     let decision = scene.with_load(10_000.0, at(75)).0;
     assert_eq!(decision.forecast.unwrap().trust, Trust::Recommend, "{:?}", decision.forecast);
     assert_eq!(trusted(&decision), (Some(false), "ShortHistory"));
     assert_eq!(decision.desired, 110, "{:?}", decision.reasons);
+}
+
+#[test]
+fn the_newest_days_are_enough_where_they_deserve_the_trust_of_before_and_else_it_waits_for_the_rest() {
+    for (days, (condition, no_scale_in)) in [(3, ("Trusted", false)), (1, ("HistoryAwaited", true))] {
+        // Given a process that has begun a minute ago, after a forecast with full trust,
+        let mut scene = restarted(Trust::Full);
+        (0..60).step_by(15).for_each(|second| drop(scene.with_load(season(minute(0)), at(second))));
+        let asked = memory(&mut scene).awaited.unwrap().since;
+
+        // when the newest days are learned, then they decide if they deserve as much, and else the trust stands in.
+        assert!(adopt(memory(&mut scene), asked, past(at(0), days * 1_440, season), true));
+        let decision = scene.with_load(season(minute(75)), at(75)).0;
+        assert_eq!(trusted(&decision), (Some(true), condition), "{days} days");
+        assert_eq!(memory(&mut scene).awaited.unwrap().no_scale_in(at(75)).is_some(), no_scale_in);
+
+        // When the rest is there too, then nothing is awaited any more.
+        assert!(adopt(memory(&mut scene), asked, past(at(0), 6 * 1_440, season), false));
+        let decision = scene.with_load(season(minute(90)), at(90)).0;
+        assert_eq!(trusted(&decision), (Some(true), "Trusted"));
+        assert!(decision.forecast.unwrap().evidence.unwrap().history >= 6 * 1_440);
+        assert_eq!(memory(&mut scene).awaited, None);
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::{
     reason::{Reason, ReasonCode},
 };
 
-/// So long the trust of before stands in. The past of ten thousand workloads is read in about that time; what takes
-/// longer is an outage of the telemetry, and then the load that is there is the better guide.
+/// So long the trust of before stands in. The newest days of ten thousand workloads are read and learned in half of that
+/// time; what takes longer is an outage of the telemetry, and then the load that is there is the better guide.
 pub const GRACE: Duration = Duration::from_mins(15);
 
 /// Certain readings before the weight of a request is believed: the first may be of a window that is partly empty.
@@ -32,6 +32,8 @@ pub struct Awaited {
     pub trust: Trust,
     /// The most that the policy lets it do.
     pub most: Trust,
+    /// What has learned the newest days already deserves as much: nothing needs to stand in for the rest.
+    met: bool,
     /// Sum of the weighted requests per second of the certain readings since.
     weighted: f64,
     /// Sum of their requests per second, each counting 1.
@@ -43,7 +45,7 @@ impl Awaited {
     /// Awaited from now on, after a forecast of this trust.
     #[must_use]
     pub const fn new(trust: Trust, now: Mono) -> Self {
-        Self { since: now, trust, most: Trust::Full, weighted: 0.0, requests: 0.0, readings: 0 }
+        Self { since: now, trust, most: Trust::Full, met: false, weighted: 0.0, requests: 0.0, readings: 0 }
     }
 
     /// A certain reading.
@@ -64,7 +66,13 @@ impl Awaited {
     #[must_use]
     pub fn stands_in(&self, now: Mono) -> Option<Trust> {
         let trust = self.trust.min(self.most);
-        (trust >= Trust::ScaleOutOnly && now.since(self.since) < GRACE).then_some(trust)
+        let acts = !self.met && trust >= Trust::ScaleOutOnly && now.since(self.since) < GRACE;
+        acts.then_some(trust)
+    }
+
+    /// What has learned the newest days has earned so much.
+    pub(super) fn meet(&mut self, earned: Trust) {
+        self.met = earned >= self.trust;
     }
 
     /// Why nothing is removed while trust stands in.
@@ -100,6 +108,15 @@ mod tests {
         let mut idle = Awaited::new(Trust::Full, Mono::default());
         (0..9).for_each(|_| idle.see(&demand(0.0, 0.0)));
         assert_eq!(idle.weight(), None);
+    }
+
+    #[test]
+    fn nothing_stands_in_for_the_rest_once_the_newest_days_deserve_as_much() {
+        for (earned, stands) in [(Trust::ScaleOutOnly, Some(Trust::Full)), (Trust::Full, None)] {
+            let mut awaited = Awaited::new(Trust::Full, Mono::default());
+            awaited.meet(earned);
+            assert_eq!(awaited.stands_in(Mono::default()), stands);
+        }
     }
 
     #[test]

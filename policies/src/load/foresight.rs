@@ -51,14 +51,20 @@ pub(super) fn foresee(
 }
 
 /// Puts a forecaster that has learned the past in the place of one that awaits it since `asked`; it then learns what
-/// that one has seen meanwhile. False, and nothing is changed, where it is not awaited any more: the policy is
-/// another one by now, or has other weights.
-pub fn adopt(memory: &mut PolicyMemory, asked: Mono, mut learned: Box<Forecaster>) -> bool {
-    let awaited = memory.awaited.is_some_and(|awaited| awaited.since == asked);
-    let Some(live) = memory.forecaster.as_ref().filter(|_| awaited) else { return false };
+/// that one has seen meanwhile. Of one that has learned only the `newest` days the rest is still awaited: the trust of
+/// before goes on standing in for it, unless it already deserves as much. False, and nothing is changed, where it is
+/// not awaited any more: the policy is another one by now, or has other weights.
+pub fn adopt(memory: &mut PolicyMemory, asked: Mono, mut learned: Box<Forecaster>, newest: bool) -> bool {
+    let Some(awaited) = memory.awaited.as_mut().filter(|awaited| awaited.since == asked) else {
+        return false;
+    };
+    let Some(live) = &memory.forecaster else { return false };
     learned.take_over(live);
+    awaited.meet(learned.earned());
     memory.forecaster = Some(learned);
-    memory.awaited = None;
+    if !newest {
+        memory.awaited = None;
+    }
     true
 }
 

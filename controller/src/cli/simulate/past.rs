@@ -22,7 +22,7 @@ use super::duration;
 use crate::{
     closed_loop::{Trace, TraceError},
     config::{Config, ConfigError, Reach},
-    history::read::{End, FOR_A_PERSON, Pasts, Step, make_room, read},
+    history::read::{End, FOR_A_PERSON, Pasts, Step, course, make_room, read},
     observe::prometheus::{PrometheusArchive, PrometheusTelemetry, SharedPodOwners},
     ports::{Archive as _, Detail, LoadAsk, Telemetry as _},
     translate,
@@ -174,7 +174,8 @@ impl Source {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "percent")]
                 bar.set_position((100.0 * step.share) as u64);
             };
-            let end = read(&archive, batch, &longest, FOR_A_PERSON, &mut pasts, told).await;
+            let mut course = course(batch, &longest);
+            let end = read(&archive, batch, &mut course, FOR_A_PERSON, &mut pasts, told).await;
             match end {
                 End::Whole => {}
                 End::Newest(doubt) => eprintln!("{}: {doubt}: only the newest part was read", batch.source),

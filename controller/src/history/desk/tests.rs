@@ -108,7 +108,7 @@ fn the_past_is_ordered_once_it_is_known_what_a_request_weighs_and_put_into_place
     let mut learned = Box::new(Forecaster::new(5, wanted.lesson.quantile, 0));
     let day = (1..=1_440).rev().map(|minutes| now(0).wall.as_second() - minutes * 60);
     day.for_each(|at| learned.remember(Timestamp::from_second(at).unwrap(), 100.0));
-    stage.tell(News::Learned { policy: key(), since: wanted.since, forecaster: learned });
+    stage.tell(News::Learned { policy: key(), since: wanted.since, forecaster: learned, newest: false });
     stage.tell(News::Done);
     stage.look(20);
     assert!(stage.history() >= 288, "{}", stage.history());
@@ -150,7 +150,7 @@ fn another_load_is_another_order_and_what_was_learned_of_the_old_one_is_not_take
     stage.objects.policies = vec![Arc::new(edited)];
     (3..6).for_each(|i| stage.look(5 * i));
     let forecaster = Box::new(Forecaster::new(5, before.lesson.quantile, 0));
-    stage.tell(News::Learned { policy: key(), since: before.since, forecaster });
+    stage.tell(News::Learned { policy: key(), since: before.since, forecaster, newest: false });
     stage.tell(News::Done);
     stage.look(30);
     let after = stage.ordered().unwrap();

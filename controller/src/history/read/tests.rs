@@ -20,9 +20,9 @@ async fn run(archive: &Numbers) -> Told {
     let (mut pasts, mut steps) = (Pasts::new(), Vec::new());
     let (until, length) = (Timestamp::from_second(20 * DAY).unwrap(), Duration::from_hours(336));
     batches[0].asks.iter().for_each(|ask| make_room(&mut pasts, ask, until, length));
-    let longest = Past::new(until, length);
+    let mut course = course(&batches[0], &Past::new(until, length));
     let end =
-        read(archive, &batches[0], &longest, BESIDE_THE_LOOP, &mut pasts, |step| steps.push(step)).await;
+        read(archive, &batches[0], &mut course, BESIDE_THE_LOOP, &mut pasts, |step| steps.push(step)).await;
     Told { pasts, steps, end }
 }
 

@@ -24,7 +24,7 @@ pub struct History {
 
 impl History {
     pub(super) fn register(&self, r: &mut Registry) {
-        for outcome in ["loaded", "empty", "failed"] {
+        for outcome in ["newest", "loaded", "empty", "failed"] {
             drop(self.policies.get_or_create(&Settled { outcome }));
         }
         r.register(
@@ -34,8 +34,8 @@ impl History {
         );
         r.register(
             "history_policies",
-            "Policies whose past was learned (loaded), is not there (empty), or could not be read and is tried again \
-             (failed)",
+            "Policies of which the newest days were learned (newest), all of the past was (loaded), nothing is there \
+             (empty), or it could not be read and is tried again (failed)",
             self.policies.clone(),
         );
         r.register("history_queries", "Range queries for the past that were answered", self.queries.clone());
@@ -67,7 +67,7 @@ impl History {
         self.learning.inc_by(took.as_secs_f64());
     }
 
-    /// What became of a policy: `loaded`, `empty` or `failed`.
+    /// What became of a policy: `newest`, `loaded`, `empty` or `failed`.
     pub fn policy(&self, outcome: &'static str) {
         self.policies.get_or_create(&Settled { outcome }).inc();
     }
