@@ -339,6 +339,8 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 }
 
 #[cfg(test)]
+mod ceilings;
+#[cfg(test)]
 mod like_hpa;
 #[cfg(test)]
 mod new_premises;
