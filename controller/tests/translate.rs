@@ -108,7 +108,7 @@ fn latency_weights_without_cuts_are_those_of_cudgx() {
 
 #[test]
 fn a_forecast_may_do_what_it_has_earned_unless_a_ceiling_is_written() {
-    let most = |extra| policy(&cr("web", "web", extra)).unwrap().forecast.max_trust;
+    let most = |extra: &str| policy(&cr("web", "web", extra)).unwrap().forecast.max_trust;
     assert_eq!(most(""), Trust::Full);
     assert_eq!(most("  forecast: {quantile: 0.9}"), Trust::Full);
     for trust in Trust::ALL {
