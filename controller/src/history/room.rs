@@ -149,7 +149,9 @@ impl<'a, A: Archive> Job<'a, A> {
         self.unfinished.clear();
         reads.retain(|(batch, _)| batch.asks.iter().any(|ask| self.wanted.contains_key(&ask.policy)));
         reads.retain(|(_, course)| !course.is_done());
-        reads.iter_mut().for_each(|(_, course)| course.go_on());
+        for (_, course) in &mut reads {
+            course.go_on();
+        }
         self.part(&mut reads, "the rest").await;
         // Where no cluster is seen, there is nobody to ask.
         for policy in std::mem::take(&mut self.wanted).into_keys() {
