@@ -11,6 +11,7 @@ use loadline_controller::{
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
     fleet::{ClusterState, Contender, Fleet, LoadSample, ObjectVersion, Outage, OutageCause, TargetProblem},
+    forecast::trust::Trust,
     ids::{ClusterId, PolicyKey, Target},
     now::Now,
     policy::{LatencyWeights, Mode, PerReplica, Weights},
@@ -103,6 +104,16 @@ fn latency_weights_without_cuts_are_those_of_cudgx() {
 
     assert_eq!(p.load.weights, Weights::Latency(LatencyWeights::default()));
     assert_eq!(p.capacity.per_replica, PerReplica::Declared(12.5));
+}
+
+#[test]
+fn a_forecast_may_do_what_it_has_earned_unless_a_ceiling_is_written() {
+    let most = |extra: &str| policy(&cr("web", "web", extra)).unwrap().forecast.max_trust;
+    assert_eq!(most(""), Trust::Full);
+    assert_eq!(most("  forecast: {quantile: 0.9}"), Trust::Full);
+    for trust in Trust::ALL {
+        assert_eq!(most(&format!("  forecast: {{maxTrust: {}}}", trust.name())), trust);
+    }
 }
 
 #[test]

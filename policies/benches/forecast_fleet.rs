@@ -19,6 +19,8 @@ const DAY: i64 = 1_440;
 const DAYS: i64 = 14;
 /// The last days are known by the minute, those before by five minutes: as history is loaded.
 const FINE: i64 = 2;
+/// After a restart so many are learned first.
+const NEWEST: i64 = 3;
 
 fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(minute * 60).unwrap_or_default()
@@ -33,17 +35,38 @@ fn load(series: usize, minute: i64) -> f64 {
     (1_000.0 - 600.0 * phase.cos()) * (1.0 + 0.03 * noise)
 }
 
-/// The minutes of two weeks at which a load is known.
-fn minutes() -> impl Iterator<Item = i64> {
+/// The minutes of the newest days of two weeks at which a load is known.
+fn minutes(days: i64) -> impl Iterator<Item = i64> {
     let fine = (DAYS - FINE) * DAY;
-    (0..fine).filter(|minute| minute % 5 == 2).chain(fine..DAYS * DAY)
+    ((DAYS - days) * DAY..fine).filter(|minute| minute % 5 == 2).chain(fine..DAYS * DAY)
 }
 
-fn learned(series: usize) -> Forecaster {
+fn learned(series: usize, days: i64) -> Forecaster {
     let phase = u32::try_from(series).unwrap_or_default();
     let mut forecaster = Forecaster::new(5, 0.95, phase);
-    minutes().for_each(|minute| forecaster.remember(at(minute), load(series, minute)));
+    minutes(days).for_each(|minute| forecaster.remember(at(minute), load(series, minute)));
     forecaster
+}
+
+/// After a restart: how long the newest three days take to be learned, and what was learned to take the place of what
+/// has seen the last twenty minutes; of each.
+fn start_again(series: usize) -> (Duration, Duration) {
+    let (mut learning, mut handing_over) = (Duration::ZERO, Duration::ZERO);
+    let each = |sum: Duration| sum / u32::try_from(series.max(1)).unwrap_or(u32::MAX);
+    for number in 0..series {
+        let mut live = Forecaster::new(5, 0.95, 0);
+        for minute in DAYS * DAY..DAYS * DAY + 20 {
+            live.remember(at(minute), load(number, minute));
+        }
+        let start = now();
+        let mut learned = learned(number, NEWEST);
+        learning += start.elapsed();
+        let start = now();
+        learned.take_over(&live);
+        handing_over += start.elapsed();
+        std::hint::black_box(learned);
+    }
+    (each(learning), each(handing_over))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -72,7 +95,7 @@ fn learn_all(series: usize) -> (Vec<Forecaster>, Duration, usize) {
                 if number >= series {
                     return mine;
                 }
-                mine.push(learned(number));
+                mine.push(learned(number, DAYS));
             }
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -117,12 +140,18 @@ fn main() {
     }
     // The baseline: generating and touching the same loads without learning from them.
     let start = now();
-    let sum: f64 = (0..series / 10).flat_map(|s| minutes().map(move |minute| load(s, minute))).sum();
+    let sum: f64 = (0..series / 10).flat_map(|s| minutes(DAYS).map(move |minute| load(s, minute))).sum();
     let bare = start.elapsed().as_secs_f64() / (count / 10.0);
     println!(
         "baseline, the same loads summed up: {:.2} ms each ({sum:.0}); ratio {:.1}",
         bare * 1e3,
         each / bare
+    );
+    let (learning, handing_over) = start_again(series / 10);
+    println!(
+        "the newest {NEWEST} days alone: {:.2} ms each; handed over after 20 minutes: {:.3} ms each",
+        learning.as_secs_f64() * 1e3,
+        handing_over.as_secs_f64() * 1e3
     );
     let took = run(&mut forecasters);
     let at = |share: usize| took.get((took.len() - 1) * share / 100).map_or(0.0, |d| d.as_secs_f64() * 1e3);

@@ -327,6 +327,16 @@ fn trust_outlives_a_restart_also_while_the_past_is_read_again() {
     // and a status of that time keeps it, so that the next leader knows it too.
     let kept = status::of(&decision(3, 100.0, true), Some(&memory), None, &before, now(60));
     assert_eq!(kept.forecast, before.forecast);
+    // When a person has lowered the ceiling meanwhile, then status says what acts, and what was earned.
+    let mut lowered = remembered(&before, now(0));
+    lowered.awaited.iter_mut().for_each(|awaited| awaited.most = Trust::ScaleOutOnly);
+    let held = status::of(&decision(3, 100.0, true), Some(&lowered), None, &before, now(60));
+    let forecast = held.forecast.as_ref().unwrap();
+    assert_eq!((forecast.trust, forecast.earned), (ForecastTrust::ScaleOutOnly, Some(ForecastTrust::Full)));
+    assert_eq!(status::urgency(&before, &held), Urgency::Now);
+    // The next leader knows what was earned, not only what may act.
+    let memory = remembered(&held, now(0));
+    assert_eq!(memory.awaited.map(|awaited| awaited.trust), Some(Trust::Full));
     // When the past has not come for too long, then status says what is forecast now: nothing.
     let late = status::of(&decision(3, 100.0, true), Some(&memory), None, &before, now(3_600));
     assert_eq!(late.forecast, None);

@@ -339,6 +339,7 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 }
 
 #[cfg(test)]
+mod ceilings;
 mod known_events;
 #[cfg(test)]
 mod like_hpa;

@@ -14,7 +14,7 @@ use crate::{
 
 /// A workload at 1.02 of the benchmark, which only a forecast that is trusted in full keeps there, in a process that
 /// has just begun with this trust from status.
-fn restarted(trust: Trust) -> Scene {
+pub(super) fn restarted(trust: Trust) -> Scene {
     let mut scene = Scene::new(102).watched_for_long();
     scene.workload.policy.bounds.max = 1_000;
     memory(&mut scene).awaited = Some(Awaited::new(trust, at(0).mono));
@@ -25,13 +25,13 @@ fn memory(scene: &mut Scene) -> &mut PolicyMemory {
     scene.memory.policies.values_mut().next().unwrap()
 }
 
-fn trusted(decision: &Decision) -> (Option<bool>, &'static str) {
+pub(super) fn trusted(decision: &Decision) -> (Option<bool>, &'static str) {
     let found = decision.conditions.iter().find(|c| c.kind == ConditionKind::ForecastTrusted).unwrap();
     (found.status, found.reason)
 }
 
 /// What has learned so many minutes until a moment: what the archive tells.
-fn past(now: Now, minutes: i64, load: impl Fn(i64) -> f64) -> Box<Forecaster> {
+pub(super) fn past(now: Now, minutes: i64, load: impl Fn(i64) -> f64) -> Box<Forecaster> {
     let mut learned = Box::new(Forecaster::new(5, policy_quantile(), 0));
     let until = now.wall.as_second().div_euclid(60);
     for minute in until - minutes..until {
@@ -47,7 +47,7 @@ fn policy_quantile() -> f64 {
 
 /// 10,000 at noon and half of that at night, with the noise of a few percent that any load has.
 #[expect(clippy::cast_precision_loss, reason = "minutes of a day")]
-fn season(minute: i64) -> f64 {
+pub(super) fn season(minute: i64) -> f64 {
     let time = std::f64::consts::TAU * minute.rem_euclid(1_440) as f64 / 1_440.0;
     let noise = (minute as f64 * 12.9898).sin() * 100.0;
     7_500.0 - 2_500.0 * time.cos() + noise
