@@ -340,6 +340,7 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 
 #[cfg(test)]
 mod ceilings;
+#[cfg(test)]
 mod known_events;
 #[cfg(test)]
 mod like_hpa;
