@@ -5,6 +5,8 @@
 //!
 //! Run it with `cargo bench -p loadline-policies --bench forecast_fleet`; `SERIES=1000` for a shorter one.
 
+mod support;
+
 use std::{
     num::NonZero,
     sync::atomic::{AtomicUsize, Ordering},
@@ -13,12 +15,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use loadline_policies::forecast::Forecaster;
+use loadline_policies::{fleet::Workload, forecast::Forecaster, judge::judge, memory::PolicyMemory};
 
 const DAY: i64 = 1_440;
 const DAYS: i64 = 14;
 /// The last days are known by the minute, those before by five minutes: as history is loaded.
 const FINE: i64 = 2;
+/// Minutes of which every tick is measured.
+const TICKED: i64 = 100;
 /// After a restart so many are learned first.
 const NEWEST: i64 = 3;
 
@@ -104,28 +108,49 @@ fn learn_all(series: usize) -> (Vec<Forecaster>, Duration, usize) {
     (all, start.elapsed(), threads)
 }
 
-/// How long each of some syncs of 15 s takes for all forecasters, one after the other: most only compare, those at the
-/// turn of a minute learn.
-fn run(forecasters: &mut [Forecaster]) -> Vec<Duration> {
+/// How long the judgement of each sync of 15 s takes for all workloads, one after the other: most forecasters only
+/// compare, at the turn of a minute all learn. `forecasters` are those of the workloads, or none.
+fn tick(series: usize, forecasters: Vec<Forecaster>) -> Vec<Duration> {
     let begin = DAYS * DAY * 60;
+    let clusters = support::clusters();
+    let mut forecasters = forecasters.into_iter();
+    let mut fleet: Vec<(Workload, PolicyMemory)> = (0..series)
+        .map(|number| {
+            let forecaster = forecasters.next().map(Box::new);
+            let number = u32::try_from(number).unwrap_or_default();
+            (
+                support::workload(number, support::at(begin)),
+                PolicyMemory { forecaster, ..PolicyMemory::default() },
+            )
+        })
+        .collect();
     let mut took = Vec::new();
-    for second in (begin..begin + 100 * 60).step_by(15) {
-        let at = Timestamp::from_second(second).unwrap_or_default();
-        let start = now();
-        for (number, forecaster) in forecasters.iter_mut().enumerate() {
-            forecaster.remember(at, load(number, second / 60));
-            std::hint::black_box(forecaster.forecast(at));
+    for second in (begin..begin + TICKED * 60).step_by(15) {
+        let at = support::at(second);
+        for (number, (workload, _)) in fleet.iter_mut().enumerate() {
+            support::offer(workload, load(number, second / 60), at);
         }
+        let start = now();
+        let wanted: Vec<u32> = fleet
+            .iter_mut()
+            .map(|(workload, memory)| judge(workload, None, &clusters, memory, at).0.desired)
+            .collect();
         took.push(start.elapsed());
+        fleet.iter_mut().zip(wanted).for_each(|((workload, _), n)| support::scale(workload, n));
     }
     took.sort_unstable();
     took
 }
 
+fn say(what: &str, took: &[Duration]) {
+    let at = |share: usize| took.get((took.len() - 1) * share / 100).map_or(0.0, |d| d.as_secs_f64() * 1e3);
+    println!("{what}: median {:.1} ms, p99 {:.1} ms, max {:.1} ms", at(50), at(99), at(100));
+}
+
 fn main() {
     let series: usize = std::env::var("SERIES").ok().and_then(|s| s.parse().ok()).unwrap_or(10_000);
     let before = resident();
-    let (mut forecasters, took, threads) = learn_all(series);
+    let (forecasters, took, threads) = learn_all(series);
     let after = resident();
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let count = series as f64;
@@ -153,12 +178,6 @@ fn main() {
         learning.as_secs_f64() * 1e3,
         handing_over.as_secs_f64() * 1e3
     );
-    let took = run(&mut forecasters);
-    let at = |share: usize| took.get((took.len() - 1) * share / 100).map_or(0.0, |d| d.as_secs_f64() * 1e3);
-    println!(
-        "a sync of all, one thread: median {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-        at(50),
-        at(99),
-        at(100)
-    );
+    say("a tick of all with forecasts, one thread", &tick(series, forecasters));
+    say("baseline, the same with forecasts that have seen nothing", &tick(series, Vec::new()));
 }

@@ -1,6 +1,6 @@
 //! The fleet: one consistent, typed, age-stamped snapshot that every decision of a tick reads.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -75,8 +75,8 @@ pub enum OutageCause {
 /// A policy with what is seen of its workload.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    /// What a person asked for.
-    pub policy: Policy,
+    /// What a person asked for; shared, since most policies are the same from tick to tick.
+    pub policy: Arc<Policy>,
     /// What is seen of the target, per cluster.
     pub instances: BTreeMap<ClusterId, Result<Instance, TargetProblem>>,
     /// The user's own signals, by trigger name.

@@ -1,6 +1,6 @@
 //! Loadline in the closed loop: the production tick over a fleet of one workload.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use loadline_policies::{
@@ -39,7 +39,7 @@ impl LoadlineScaler {
         let key = policy.key.clone();
         let points = Points::new(policy.forecast.quantile);
         let workload = Workload {
-            policy,
+            policy: Arc::new(policy),
             instances: BTreeMap::new(),
             triggers: BTreeMap::new(),
             contenders: Vec::new(),

@@ -1,6 +1,9 @@
 //! The fleet: parsed policies joined with what is seen of their targets and their load.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
@@ -116,7 +119,7 @@ pub fn freeze(lever: Option<&SafetyLever>, now: Now) -> Option<Freeze> {
 }
 
 fn workload(
-    policy: &Policy,
+    policy: &Arc<Policy>,
     objects: &Objects,
     readings: &Readings,
     clusters: &BTreeSet<ClusterId>,
@@ -142,7 +145,12 @@ fn workload(
             (t.name.clone(), read.unwrap_or(Err(Doubt::NotYetRead)))
         })
         .collect();
-    Workload { contenders: contenders(policy, objects, writers), policy: policy.clone(), instances, triggers }
+    Workload {
+        contenders: contenders(policy, objects, writers),
+        policy: Arc::clone(policy),
+        instances,
+        triggers,
+    }
 }
 
 fn instance(view: &TargetView, reading: Option<&LoadReading>) -> Instance {

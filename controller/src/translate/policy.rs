@@ -1,5 +1,7 @@
 //! One policy: from the custom resource to the domain value, or every complaint about it.
 
+use std::sync::Arc;
+
 use kube::ResourceExt;
 use loadline_crds::{ElasticPolicy, elastic_policy as api};
 use loadline_policies::{
@@ -31,7 +33,7 @@ pub(super) fn key(cr: &ElasticPolicy) -> PolicyKey {
 /// # Errors
 /// Every complaint, each with the path of its field and the way to put it right.
 pub fn policy(cr: &ElasticPolicy) -> Result<Policy, Vec<Complaint>> {
-    parse(cr).map(|parsed| parsed.policy)
+    parse(cr).map(|parsed| Arc::unwrap_or_clone(parsed.policy))
 }
 
 /// Parses one policy together with what is asked of the telemetry for it.
@@ -79,7 +81,7 @@ fn parsed(cr: &ElasticPolicy, c: &mut Complaints) -> Option<Parsed> {
         activation: optional(activation)?,
     };
     let queries = spec.triggers.iter().map(|t| (t.name.clone(), t.query.clone())).collect();
-    Some(Parsed { policy, selector: selector?, queries })
+    Some(Parsed { policy: Arc::new(policy), selector: selector?, queries })
 }
 
 /// What was not given is fine; what was given must have been parsed.

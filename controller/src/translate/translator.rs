@@ -35,7 +35,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Parsed {
     /// The domain value.
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     /// How its series are found.
     pub(crate) selector: SeriesSelector,
     /// The queries of its triggers, by trigger name.
@@ -53,7 +53,7 @@ impl Translator {
 
     /// A valid policy.
     pub(crate) fn policy(&self, key: &PolicyKey) -> Option<&Policy> {
-        self.policies.get(key)?.parsed.as_ref().ok().map(|parsed| &parsed.policy)
+        self.policies.get(key)?.parsed.as_ref().ok().map(|parsed| &*parsed.policy)
     }
 
     /// Takes the policies of `objects`: parses those that are new or changed, forgets those that are gone.

@@ -10,6 +10,8 @@ pub(super) const WINDOW: i64 = 2 * 1_440;
 pub(super) const SHORT: i64 = 360;
 /// Minutes of a bucket.
 const BUCKET: i64 = 60;
+/// Buckets of a window and the one under way.
+const BUCKETS: usize = 49;
 
 /// The loss of a quantile forecast: `q·(y - Q)` above it, `(1 - q)·(Q - y)` below; Koenker and Bassett (1978).
 #[must_use]
@@ -52,7 +54,7 @@ impl<const N: usize> Sums<N> {
 
 impl<const N: usize> Default for Rolling<N> {
     fn default() -> Self {
-        Self { buckets: VecDeque::new(), over: [Sums::default(); 2] }
+        Self { buckets: VecDeque::with_capacity(BUCKETS), over: [Sums::default(); 2] }
     }
 }
 

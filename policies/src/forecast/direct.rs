@@ -101,6 +101,17 @@ impl Spread<f64> {
     }
 }
 
+/// Minutes from one window of so many to the next that is learned from.
+fn learned_every(horizon: i64) -> i64 {
+    (horizon / OVERLAP).max(1)
+}
+
+/// Windows of so many minutes that are open at most at once: no more room is kept for ten thousand workloads.
+fn most_open(horizon: u32) -> usize {
+    let horizon = i64::from(horizon.max(1));
+    usize::try_from(horizon / learned_every(horizon) + 1).unwrap_or_default()
+}
+
 /// The features of a spread as logarithms beside that of the first, the error of a week, and that logarithm.
 fn as_logarithms(features: &[f64; SPREAD]) -> ([f64; SPREAD], f64) {
     let [week, ..] = features;
@@ -144,7 +155,7 @@ impl Direct {
             log_size: Regression::new(SPREAD, MEMORY, RIDGE, true),
             errors: Errors::default(),
             conformal: Conformal::new(horizon),
-            open: VecDeque::new(),
+            open: VecDeque::with_capacity(most_open(horizon)),
             opened: None,
             phase: i64::from(phase),
             refit: None,
@@ -195,7 +206,7 @@ impl Direct {
 
     /// Keeps what was said until the window has closed.
     fn open(&mut self, said: &Said, features: &[f64; FEATURES]) {
-        let every = (self.horizon / OVERLAP).max(1);
+        let every = learned_every(self.horizon);
         let since = self.opened.map_or(every, |opened| said.minute - opened);
         if since < every {
             return;

@@ -23,8 +23,8 @@ fn load(second: u64) -> f64 {
 /// One look under a ceiling.
 fn look(scene: &mut Scene, most: Trust, second: u64) -> Decision {
     if scene.workload.policy.forecast.max_trust != most {
-        scene.workload.policy.forecast.max_trust = most;
-        scene.workload.policy.generation += 1;
+        scene.policy().forecast.max_trust = most;
+        scene.policy().generation += 1;
     }
     scene.with_load(load(second), at(second)).0
 }

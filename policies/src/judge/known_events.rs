@@ -11,7 +11,7 @@ const SALE: (u64, u64) = (180 * MINUTE, 240 * MINUTE);
 /// Eleven replicas of 100 each at 1,000 requests per second, and a sale that makes three times of that.
 fn before_the_sale(days: i64) -> Scene {
     let mut scene = Scene::new(11).watched_for_long();
-    let policy = &mut scene.workload.policy;
+    let policy = scene.policy();
     policy.bounds.max = 1_000;
     let (from, to) = (at(SALE.0).wall, at(SALE.1).wall);
     policy.events = vec![Event { name: "sale".into(), from, to, multiple: 3.0 }];

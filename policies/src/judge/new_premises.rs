@@ -15,8 +15,8 @@ fn memory(scene: &mut Scene) -> &mut PolicyMemory {
 }
 
 fn edit(scene: &mut Scene, change: impl Fn(&mut Policy)) {
-    change(&mut scene.workload.policy);
-    scene.workload.policy.generation += 1;
+    change(scene.policy());
+    scene.policy().generation += 1;
 }
 
 fn eased(now: Now) -> LatencyTry {
@@ -72,7 +72,7 @@ fn other_weights_or_another_capacity_forget_what_was_learned_under_the_old_ones(
 fn a_memory_from_a_status_of_an_older_generation_is_not_believed() {
     let restored = |generation| {
         let mut scene = Scene::new(20);
-        scene.workload.policy.objective =
+        scene.policy().objective =
             Some(LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
         *memory(&mut scene) =
             PolicyMemory { generation, latency: Some(eased(at(0))), ..PolicyMemory::default() };

@@ -89,7 +89,7 @@ fn three_foreign_changes_in_ten_minutes_are_a_contest_until_it_is_quiet() {
 #[test]
 fn paused_replicas_are_held_exactly() {
     let mut scene = Scene::new(10);
-    scene.workload.policy.pause.replicas = Some(3);
+    scene.policy().pause.replicas = Some(3);
     let (decision, actions) = scene.with_load(5_000.0, at(0));
     assert_eq!((to(&actions), code(&decision)), (Some(3), ReasonCode::Paused));
     assert_eq!(condition(&decision, ConditionKind::ScalingActive), (Some(false), "PausedAtReplicas"));
@@ -106,7 +106,7 @@ fn a_policy_made_anew_starts_with_an_empty_memory_and_one_restored_keeps_its_cha
     // The restored change counts against the rate rule.
     assert!(scene.with_load(10_000.0, now).1.is_empty());
     // Another object by the same name does not inherit it.
-    scene.workload.policy.uid = "another".to_owned();
+    scene.policy().uid = "another".to_owned();
     assert_eq!(to(&scene.with_load(10_000.0, now).1), Some(40));
 }
 
@@ -125,7 +125,7 @@ fn a_person_who_scales_up_again_and_again_is_no_fight() {
 #[test]
 fn who_undoes_our_scale_in_three_times_fights() {
     let mut scene = Scene::settled_at(20, 2_000.0).watched_for_long();
-    scene.workload.policy.behaviour.down.stabilization_window = Duration::ZERO;
+    scene.policy().behaviour.down.stabilization_window = Duration::ZERO;
     let mut contested = None;
     for seconds in (5..600).step_by(5) {
         let decision = scene.live(500.0, at(seconds));

@@ -57,7 +57,7 @@ fn the_first_tick_after_an_outage_writes_what_was_wanted() {
 #[test]
 fn what_only_reports_keeps_its_own_condition() {
     let mut scene = scene(outage(OutageCause::NoAnswer));
-    scene.workload.policy.mode = Mode::Recommend;
+    scene.policy().mode = Mode::Recommend;
     let (decision, _) = scene.with_load(545.0, at(20));
     assert_eq!(condition(&decision, ConditionKind::ScalingActive), (Some(false), "ModeRecommend"));
 }

@@ -1,6 +1,6 @@
 //! What holds for every judgement, whatever the world does.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -198,7 +198,7 @@ fn judged(policy: &Policy, tick: &Tick, memory: &mut PolicyMemory, now: Now) -> 
     let triggers = policy.triggers.iter().map(|t| (t.name.clone(), tick.trigger.clone())).collect();
     let contender = Contender { kind: "ScaledObject".to_owned(), name: "x".to_owned() };
     let contenders = if tick.contended { vec![contender] } else { Vec::new() };
-    let workload = Workload { policy: policy.clone(), instances, triggers, contenders };
+    let workload = Workload { policy: Arc::new(policy.clone()), instances, triggers, contenders };
     let freeze = tick.frozen.then(|| Freeze { reason: "test".to_owned() });
     judge(&workload, freeze.as_ref(), &clusters, memory, now)
 }

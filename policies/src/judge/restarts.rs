@@ -16,7 +16,7 @@ use crate::{
 /// has just begun with this trust from status.
 pub(super) fn restarted(trust: Trust) -> Scene {
     let mut scene = Scene::new(102).watched_for_long();
-    scene.workload.policy.bounds.max = 1_000;
+    scene.policy().bounds.max = 1_000;
     memory(&mut scene).awaited = Some(Awaited::new(trust, at(0).mono));
     scene
 }
@@ -169,8 +169,8 @@ fn other_weights_make_another_load_of_it_and_its_past_is_asked_for_again() {
     let mut scene = restarted(Trust::Full);
     scene.with_load(10_000.0, at(0));
     let before = memory(&mut scene).awaited.unwrap().since;
-    scene.workload.policy.generation += 1;
-    scene.workload.policy.load.profile = "envoy".to_owned();
+    scene.policy().generation += 1;
+    scene.policy().load.profile = "envoy".to_owned();
     scene.with_load(10_000.0, at(5));
     let after = memory(&mut scene).awaited.unwrap();
     assert!(after.since > before);

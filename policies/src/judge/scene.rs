@@ -1,6 +1,6 @@
 //! A workload in a world of one cluster, for the stories of judgements.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -94,7 +94,7 @@ impl Scene {
         memory.policies.insert(policy.key.clone(), PolicyMemory::default());
         Self {
             workload: Workload {
-                policy,
+                policy: Arc::new(policy),
                 instances: BTreeMap::from([(here(), Ok(instance))]),
                 triggers: BTreeMap::new(),
                 contenders: Vec::new(),
@@ -103,6 +103,10 @@ impl Scene {
             freeze: None,
             memory,
         }
+    }
+
+    pub(super) fn policy(&mut self) -> &mut Policy {
+        Arc::make_mut(&mut self.workload.policy)
     }
 
     pub(super) fn instance(&mut self) -> &mut Instance {

@@ -169,8 +169,8 @@ fn a_trigger_raises_by_its_own_arithmetic() {
 fn a_roll_out_a_missing_baseline_or_a_pause_keeps_what_there_is() {
     for change in [
         (|s: &mut Scene| s.instance().rolling_out = true) as fn(&mut Scene),
-        |s| s.workload.policy.pause.scale_in = true,
-        |s| s.workload.policy.behaviour.down.select = crate::policy::Select::Disabled,
+        |s| s.policy().pause.scale_in = true,
+        |s| s.policy().behaviour.down.select = crate::policy::Select::Disabled,
     ] {
         let mut scene = Scene::new(20);
         change(&mut scene);
@@ -185,8 +185,8 @@ fn what_forbids_to_write_leaves_the_recommendation() {
     type Change = fn(&mut Scene);
     let barriers: [(Change, &str); 5] = [
         (|s| s.freeze = Some(Freeze { reason: "incident 42".to_owned() }), "Frozen"),
-        (|s| s.workload.policy.pause.all = true, "Paused"),
-        (|s| s.workload.policy.mode = Mode::Recommend, "ModeRecommend"),
+        (|s| s.policy().pause.all = true, "Paused"),
+        (|s| s.policy().mode = Mode::Recommend, "ModeRecommend"),
         (
             |s| {
                 let kind = "HorizontalPodAutoscaler".to_owned();
@@ -210,14 +210,14 @@ fn what_forbids_to_write_leaves_the_recommendation() {
 #[test]
 fn unknown_capacity_only_observes() {
     let mut scene = Scene::new(5);
-    scene.workload.policy.capacity.per_replica = PerReplica::Learned;
+    scene.policy().capacity.per_replica = PerReplica::Learned;
     let (decision, actions) = scene.with_load(5_000.0, at(0));
     assert!(actions.is_empty());
     assert_eq!((decision.mode, decision.desired), (Some(Mode::Observe), 5));
     assert_eq!(condition(&decision, ConditionKind::CapacityKnown), (Some(false), "NoObjective"));
     assert_eq!(condition(&decision, ConditionKind::Ready), (Some(false), "CapacityUnknown"));
     // With an objective there is something to learn from.
-    scene.workload.policy.objective =
+    scene.policy().objective =
         Some(crate::policy::LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
     let (decision, _) = scene.with_load(5_000.0, at(5));
     assert_eq!(condition(&decision, ConditionKind::CapacityKnown), (Some(false), "Learning"));
@@ -303,7 +303,7 @@ fn sleeper() -> Scene {
 #[test]
 fn a_policy_whose_bounds_begin_at_one_never_goes_to_zero() {
     let mut scene = sleeper();
-    scene.workload.policy.bounds.min = 1;
+    scene.policy().bounds.min = 1;
     scene.instance().load = Ok(requests(0.0, at(0)));
     for seconds in (0..1_000).step_by(5) {
         assert_eq!(queue(&mut scene, 0.0, at(seconds)).0.desired, 1);

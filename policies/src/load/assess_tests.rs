@@ -1,6 +1,6 @@
 //! Stories of the assessment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 
@@ -89,7 +89,7 @@ fn instance(ready: u32, load: Observed<LoadSample>) -> Instance {
 
 fn workload(weights: Weights, instances: Vec<(&str, Instance)>) -> Workload {
     Workload {
-        policy: policy(weights),
+        policy: Arc::new(policy(weights)),
         instances: instances.into_iter().map(|(id, i)| (ClusterId::new(id), Ok(i))).collect(),
         triggers: BTreeMap::new(),
         contenders: Vec::new(),
@@ -146,7 +146,7 @@ fn unready_replicas_count_as_fully_loaded_on_the_way_down_only() {
 #[test]
 fn nobody_can_count_a_silent_replica_whose_capacity_is_not_known() {
     let mut w = workload(Weights::Plain, vec![("local", instance(20, read(sample(500.0), 19, 20)))]);
-    w.policy.capacity.per_replica = PerReplica::Learned;
+    Arc::make_mut(&mut w.policy).capacity.per_replica = PerReplica::Learned;
     let got = fresh(&w);
     assert_eq!((got.down, got.per_replica), (None, None));
     assert_eq!(got.doubts.len(), 1);
@@ -287,7 +287,8 @@ fn nothing_is_learned_while_rolling_out_or_with_silent_replicas() {
 #[test]
 fn one_broken_exporter_of_twenty_stops_neither_learning_nor_the_latency_term() {
     let mut w = workload(latency(), vec![("local", instance(20, read(timed(1_000.0, 0.05), 19, 20)))]);
-    w.policy.objective = Some(LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
+    Arc::make_mut(&mut w.policy).objective =
+        Some(LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
     let mut memory = PolicyMemory::default();
     assert_eq!(assess(&w, &mut memory, now()).latency_term, LatencyTerm::Fine);
     assert!((memory.baseline.unwrap().mean - 0.5).abs() < 1e-9);
@@ -303,7 +304,8 @@ fn the_objective_is_judged_over_all_clusters_and_not_in_doubt() {
             ("west", instance(10, read(timed(500.0, 1.0), 10, 10))),
         ],
     );
-    w.policy.objective = Some(LatencyObjective { quantile: 0.9, target: Duration::from_millis(250) });
+    Arc::make_mut(&mut w.policy).objective =
+        Some(LatencyObjective { quantile: 0.9, target: Duration::from_millis(250) });
     let mut memory = PolicyMemory::default();
     assert_eq!(assess(&w, &mut memory, now()).latency_term, LatencyTerm::NotJudged, "it is watched first");
     let got = assess(&w, &mut memory, Now { mono: now().mono.plus(WINDOW), ..now() });
@@ -328,8 +330,9 @@ fn the_capacity_is_learned_from_steady_certain_windows_only() {
     // Given an hour of the same ten replicas; what of it teaches what one of them bears?
     let windows = |instance: Instance, weights: Weights| {
         let mut w = workload(weights, vec![("local", instance)]);
-        w.policy.capacity.per_replica = PerReplica::Learned;
-        w.policy.objective = Some(LatencyObjective { quantile: 0.9, target: Duration::from_millis(250) });
+        Arc::make_mut(&mut w.policy).capacity.per_replica = PerReplica::Learned;
+        Arc::make_mut(&mut w.policy).objective =
+            Some(LatencyObjective { quantile: 0.9, target: Duration::from_millis(250) });
         let mut memory = PolicyMemory::default();
         for minute in 0..=60 {
             let mono = now().mono.plus(Duration::from_mins(minute));
@@ -376,8 +379,8 @@ fn any_workload() -> impl Strategy<Value = Workload> {
             let mut w = workload(weights, Vec::new());
             w.instances = instances.into_iter().map(|(id, i)| (ClusterId::new(&id), i)).collect();
             w.triggers = triggers;
-            w.policy.capacity.per_replica = capacity;
-            w.policy.objective =
+            Arc::make_mut(&mut w.policy).capacity.per_replica = capacity;
+            Arc::make_mut(&mut w.policy).objective =
                 Some(LatencyObjective { quantile: 0.99, target: Duration::from_millis(250) });
             w
         },

@@ -131,13 +131,16 @@ pub fn grouped(profile: &Profile, source: &Source, by: &[String], detail: Detail
 /// Of slots longer than a minute they give the highest minute. That is a subquery, which Prometheus evaluates once by
 /// the minute for the whole range: it costs 0.7 of the same range by the minute, and answers a fifth. The rate over the
 /// slot itself would cost 0.3 of it, but is its mean, and a forecast is of the highest.
+///
+/// A steady window of less than a minute is for sources that are scraped every few seconds now. Their past may be
+/// thinner, and a rate over less than two of its samples is nothing at all.
 #[must_use]
 pub fn past(profile: &Profile, source: &Source, by: &[String], slot: Duration) -> Vec<GroupedQuery> {
     let builder = Builder { profile, source, by };
-    let steady = source.windows.steady;
+    let window = source.windows.steady.max(MINUTE);
     let parts = [
-        (Part::Requests, builder.requests(steady)),
-        (Part::Rejected, profile.rejected.as_ref().map(|s| builder.rate(s, steady))),
+        (Part::Requests, builder.requests(window)),
+        (Part::Rejected, profile.rejected.as_ref().map(|s| builder.rate(s, window))),
     ];
     let queries = parts.into_iter().filter_map(|(part, promql)| {
         let mut promql = promql?;

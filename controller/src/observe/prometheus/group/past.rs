@@ -193,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn the_past_of_a_source_that_is_scraped_every_second_now_may_be_thinner() {
+        let short =
+            "sources: [{name: a, url: 'http://a', scrapeInterval: 1s, windows: {steady: 4s, burst: 3s}}]";
+        let config = Config::parse(short).unwrap();
+        let profile = config.profiles.get("otel-http").unwrap();
+        let queries = query::past(profile, &config.sources[0], &["a".to_owned()], MINUTE);
+        assert!(queries.iter().all(|q| q.promql.contains("[60s]")), "{queries:?}");
+    }
+
+    #[test]
     fn loads_of_one_slot_are_added_up_and_what_is_missing_or_no_number_is_a_gap() {
         let config = config("");
         let here = ClusterId::local();
