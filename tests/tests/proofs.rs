@@ -18,6 +18,11 @@ async fn fewer_violations_than_hpa_at_the_same_cost() {
 }
 
 #[tokio::test]
+async fn a_morning_finds_its_replicas_ready() {
+    proofs::run("ramp", Scale::TENTH).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_replayed_load_is_followed() {
     proofs::run("replay", Scale::TENTH).await.unwrap();
 }

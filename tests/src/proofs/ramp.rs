@@ -49,11 +49,11 @@ const DAYS: (i64, i64) = (14, 3);
 /// From the end of the recording to the start of the ramp: the operator starts, reads the past, and trusts it.
 const BEFORE: Duration = Duration::from_mins(7);
 /// The same in an ordinary test: what a start takes does not shrink with the scale.
-const SHORT_BEFORE: Duration = Duration::from_secs(30);
+const SHORT_BEFORE: Duration = Duration::from_mins(1);
 /// The rise, from the foot to the top.
 const RAMP: Duration = Duration::from_mins(45);
 /// The part of it that an ordinary test watches.
-const WATCHED: f64 = 0.2;
+const WATCHED: f64 = 0.5;
 /// Lead time of a pod.
 const LEAD: Duration = Duration::from_mins(3);
 /// Between two lines that tell how far it is.
