@@ -62,6 +62,8 @@ fn workload(i: u32, now: Now) -> Workload {
         ready: replicas,
         rolling_out: false,
         template: None,
+        footprint: None,
+        cpu: None,
         version: ObjectVersion { uid: name.clone(), resource_version: "1".to_owned() },
         load: Ok(Reading::complete(sample.clone(), now.wall)),
         burst: Some(Ok(Reading::complete(sample, now.wall))),
