@@ -113,7 +113,7 @@ fn asks() -> Vec<LoadAsk> {
             target: Target::new("apps/v1", "Deployment", &namespace, &name),
             profile: "otel-http".to_owned(),
             selector: SeriesSelector::Profile,
-            detail: Detail { latency: true, endpoints: false },
+            detail: Detail { latency: true, endpoints: false, cpu: false },
             expected: [(ClusterId::local(), 3)].into(),
             triggers: BTreeMap::new(),
         }

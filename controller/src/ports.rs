@@ -13,7 +13,7 @@ use std::{
 use jiff::Timestamp;
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
-    fleet::{Contender, LoadSample, ObjectVersion, Outage, TargetProblem},
+    fleet::{Contender, CpuSample, Footprint, LoadSample, ObjectVersion, Outage, TargetProblem},
     ids::{ClusterId, PolicyKey, Target, TargetObject},
     now::Now,
     plan::{Outcome, ScaleAction},
@@ -142,6 +142,8 @@ pub struct TargetView {
     pub rolling_out: bool,
     /// Identity of the pod template's images and resources; `None` where no template is seen.
     pub template: Option<u64>,
+    /// What of the pod template its CPU is judged by; `None` where no template is seen.
+    pub footprint: Option<Footprint>,
     /// UID and resourceVersion.
     pub version: ObjectVersion,
 }
@@ -172,13 +174,19 @@ pub struct Detail {
     pub latency: bool,
     /// Rates by endpoint: for weights by endpoint.
     pub endpoints: bool,
+    /// CPU seconds, about once a minute: while the capacity is not learned yet.
+    pub cpu: bool,
 }
 
 impl Detail {
     /// What either needs.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
-        Self { latency: self.latency || other.latency, endpoints: self.endpoints || other.endpoints }
+        Self {
+            latency: self.latency || other.latency,
+            endpoints: self.endpoints || other.endpoints,
+            cpu: self.cpu || other.cpu,
+        }
     }
 }
 
@@ -212,4 +220,6 @@ pub struct LoadReading {
     pub steady: Observed<LoadSample>,
     /// Over the short window, where there is one.
     pub burst: Option<Observed<LoadSample>>,
+    /// The CPU that the replicas use; `None` where it was not asked for this time.
+    pub cpu: Option<Observed<CpuSample>>,
 }

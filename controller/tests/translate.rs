@@ -10,7 +10,10 @@ use loadline_controller::{
 };
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
-    fleet::{ClusterState, Contender, Fleet, LoadSample, ObjectVersion, Outage, OutageCause, TargetProblem},
+    fleet::{
+        ClusterState, Contender, Fleet, Footprint, LoadSample, ObjectVersion, Outage, OutageCause,
+        TargetProblem,
+    },
     forecast::trust::Trust,
     ids::{ClusterId, PolicyKey, Target},
     now::Now,
@@ -70,7 +73,15 @@ fn objects(policies: Vec<ElasticPolicy>) -> Objects {
 
 fn view(ready: u32) -> TargetView {
     let version = ObjectVersion { uid: "u".into(), resource_version: "7".into() };
-    TargetView { wanted: ready, current: ready, ready, rolling_out: false, template: Some(7), version }
+    TargetView {
+        wanted: ready,
+        current: ready,
+        ready,
+        rolling_out: false,
+        template: Some(7),
+        footprint: None,
+        version,
+    }
 }
 
 fn fleet(objects: &Objects, readings: &Readings) -> Fleet {
@@ -259,6 +270,31 @@ fn a_policy_that_has_learned_what_a_replica_bears_writes_too() {
 }
 
 #[test]
+fn cpu_is_asked_for_only_while_a_capacity_is_learned_of_replicas_that_ask_for_some() {
+    let learned = "  objective: {latency: {quantile: 0.99, target: 250ms}}";
+    let asked = |spec: &str, request, standing: Option<&str>| {
+        let mut policy = cr("a", "web", spec);
+        policy.status = standing.map(|standing| {
+            let learned = format!("{{standing: {standing}, testedDays: 1, explainedDays: 1}}");
+            let capacity = "source: Learning, since: 2026-03-01T12:00:00Z, confidence: 0";
+            serde_yaml::from_str(&format!("{{capacity: {{{capacity}, learned: {learned}}}}}")).unwrap()
+        });
+        let mut objects = objects(vec![policy]);
+        let footprint = Some(Footprint { images: 1, cpu_request: request });
+        let view = TargetView { footprint, ..view(4) };
+        objects.targets.insert((ClusterId::local(), deployment("web")), Ok(view));
+        Translator::of(&objects).asks(&objects)[0].detail.cpu
+    };
+    assert!(asked(learned, Some(500), None));
+    assert!(asked(learned, Some(500), Some("Learning")));
+    assert!(!asked(learned, Some(500), Some("Learned")));
+    assert!(!asked(learned, Some(500), Some("Provisional")));
+    assert!(!asked(learned, None, None), "nothing can be estimated");
+    assert!(!asked("", Some(500), None), "nobody says what healthy is");
+    assert!(!asked(&format!("{learned}\n  capacity: {{perReplica: 100}}"), Some(500), None));
+}
+
+#[test]
 fn what_was_not_read_is_a_doubt_and_what_was_not_seen_a_problem() {
     let triggers = "  triggers: [{name: backlog, query: lag, perReplica: 200}]";
     let mut objects = objects(vec![cr("seen", "seen", triggers), cr("unseen", "unseen", "")]);
@@ -274,9 +310,10 @@ fn what_was_not_read_is_a_doubt_and_what_was_not_seen_a_problem() {
         backlog: None,
     };
     let steady = Ok(Reading::complete(sample, now().wall));
-    readings
-        .loads
-        .insert((key("seen"), ClusterId::local()), LoadReading { steady: steady.clone(), burst: None });
+    readings.loads.insert(
+        (key("seen"), ClusterId::local()),
+        LoadReading { steady: steady.clone(), burst: None, cpu: None },
+    );
     readings.triggers.insert((key("seen"), "backlog".into()), Err(Doubt::TimedOut));
     let after = fleet(&objects, &readings);
 

@@ -100,12 +100,35 @@ pub struct Instance {
     /// Identity of what a replica is made of: the images and resources of the pod template's containers. `None` where no
     /// template is seen.
     pub template: Option<u64>,
+    /// What of the pod template its CPU is judged by; `None` where no template is seen.
+    pub footprint: Option<Footprint>,
     /// The object's UID and resourceVersion: what a write must carry.
     pub version: ObjectVersion,
     /// Offered load over the long window (steady; what scale-in is judged by).
     pub load: Observed<LoadSample>,
     /// Offered load over the short window (quick; may only raise), where the source gives one.
     pub burst: Option<Observed<LoadSample>>,
+    /// The CPU that its replicas use; `None` in all ticks without an answer, which are most: it is asked for about once a
+    /// minute, and only while something is learned from it.
+    pub cpu: Option<Observed<CpuSample>>,
+}
+
+/// What of a pod template the CPU of its replicas is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Footprint {
+    /// Identity of the images of its containers.
+    pub images: u64,
+    /// CPU that one replica asks for, in thousandths of a core, sidecars included; `None` unless every container asks.
+    pub cpu_request: Option<u32>,
+}
+
+/// CPU that the replicas of a workload in one cluster use. Its coverage says of how many replicas it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CpuSample {
+    /// The window that the rate is over.
+    pub window: Duration,
+    /// CPU seconds per second, of all replicas that report.
+    pub cores: f64,
 }
 
 /// What a write must carry so that it changes only what was seen.

@@ -131,6 +131,8 @@ mod tests {
             rolling_out: false,
             version: ObjectVersion { uid: String::new(), resource_version: String::new() },
             template: None,
+            footprint: None,
+            cpu: None,
             load: Err(Doubt::AbsentSeries),
             burst: None,
         }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    capacity::Learner,
+    capacity::{CpuLearner, Learner},
     forecast::Forecaster,
     ids::{ClusterId, PolicyKey, Target},
     lead_time::LeadTime,
@@ -84,6 +84,9 @@ pub struct PolicyMemory {
     /// What was learned of the capacity of one replica. Told in the decision.
     #[serde(skip)]
     pub capacity: Option<Box<Learner>>,
+    /// What was learned of the CPU that a request takes, while the capacity is not. Told in the decision.
+    #[serde(skip)]
+    pub cpu: Option<Box<CpuLearner>>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.
     #[serde(skip)]
     pub forecaster: Option<Box<Forecaster>>,

@@ -83,6 +83,8 @@ pub enum ReasonCode {
     NoBaseline,
     /// Requests weigh more than the guard allows, so the load is under-stated: no scale-in.
     WeightCapped,
+    /// The capacity of one replica is only estimated, by CPU: no scale-in.
+    CapacityEstimated,
     /// The capacity of one replica is not known.
     CapacityUnknown,
     /// More replicas did not bring better latency.
@@ -124,7 +126,7 @@ pub enum ConditionKind {
     DataFresh,
     /// The forecast has influence.
     ForecastTrusted,
-    /// The capacity of one replica is declared or learned.
+    /// The capacity of one replica is declared, learned or estimated.
     CapacityKnown,
     /// Another scaler works on the same target.
     Contested,

@@ -32,6 +32,8 @@ struct Story {
     max: u32,
     sync: Duration,
     faults: Vec<Fault>,
+    /// Whether the CPU of its pods is measured; each asks for a core.
+    cpu: bool,
     seed: u64,
 }
 
@@ -48,14 +50,25 @@ impl Story {
     fn observed(service: ServiceModel, peak: f64) -> Self {
         let hours = day(truth(&service) * 10.0 * peak);
         let (mode, sync) = ("Observe", Duration::from_mins(1));
-        Self { service, replicas: 10, hours, mode, weights: "", max: 10, sync, faults: Vec::new(), seed: 1 }
+        Self {
+            service,
+            replicas: 10,
+            hours,
+            mode,
+            weights: "",
+            max: 10,
+            sync,
+            faults: Vec::new(),
+            cpu: false,
+            seed: 1,
+        }
     }
 
     fn drive(&self) -> Drive {
         let config = format!(
             "
             resolution: 10s
-            telemetry: {{scrape: 10s, delay: 1s, window: {window}s, burstWindow: 20s}}
+            telemetry: {{scrape: 10s, delay: 1s, window: {window}s, burstWindow: 20s, cpu: {cpu}}}
             workloads:
             - namespace: shop
               name: checkout
@@ -64,6 +77,7 @@ impl Story {
               traffic: {{shape: {{kind: Trace, interval: 1h, values: {values:?}}}, noise: 0.03}}
             ",
             window = self.sync.as_secs(),
+            cpu = self.cpu,
             replicas = self.replicas,
             service = serde_json::to_string(&self.service).unwrap(),
             values = self.hours,
@@ -347,4 +361,47 @@ fn work_that_is_weighted_by_latency_is_learned_in_its_own_unit() {
     }
     let peak = course.most[4 * 24..].iter().max().copied().unwrap();
     assert!((13..=17).contains(&peak), "{peak}");
+}
+
+#[test]
+fn until_it_is_learned_the_cpu_adds_replicas_and_removes_none() {
+    // Given a service that is busy with computing, and whose CPU is measured,
+    let service = service(100.0, 8, (0.020, 0.120));
+    let truth = truth(&service);
+    let story = Story { mode: "Active", max: 60, cpu: true, ..Story::observed(service, 1.3) };
+    let course = story.days(4);
+    // when its first morning has shown what requests cost, then the peak is served by an estimate,
+    assert_eq!(course.condition(2, ConditionKind::CapacityKnown), (Some(false), "Learning"));
+    let peak = course.at(14);
+    assert_eq!(peak.source, Source::Estimated);
+    assert_eq!(course.condition(14, ConditionKind::CapacityKnown), (Some(true), "Estimated"));
+    // seven tenths of a core, at ten milliseconds a request,
+    near(peak.per_replica, 70.0, 0.05);
+    assert!(course.replicas[15] >= 16, "{:?}", course.replicas);
+    // and nothing is removed until windows have told what a replica bears.
+    let learned = (0..4 * 24).find(|hour| course.at(*hour).source == Source::Learned).unwrap();
+    assert!((40..60).contains(&learned), "{learned}");
+    let first: Vec<_> = course.replicas[..index(learned)].to_vec();
+    assert!(first.windows(2).all(|w| w[0] <= w[1]), "{first:?}");
+    assert!(course.replicas[index(learned)..].iter().any(|n| *n < first[first.len() - 1]));
+    // What was learned is what the windows showed, no more than it bears, and the CPU is forgotten.
+    assert!(course.last().per_replica.unwrap() <= truth * 1.03, "{:?}", course.last());
+    assert_eq!(course.last().cpu, None);
+}
+
+#[test]
+fn a_service_that_waits_for_others_is_not_scaled_in_by_its_cpu() {
+    // Given a service that mostly waits: fully busy, a replica uses a tenth of the core that it asks for,
+    let service = ServiceModel { cpu: 0.1, idle_cpu: 0.01, ..service(100.0, 8, (0.020, 0.120)) };
+    let truth = truth(&service);
+    let story = Story { mode: "Active", max: 60, cpu: true, ..Story::observed(service, 0.9) };
+    let course = story.days(2);
+    // when its CPU says that a replica bears many times what it does,
+    let estimated: Vec<u64> = (0..48).filter(|h| course.at(*h).source == Source::Estimated).collect();
+    assert!(estimated.len() > 24, "{estimated:?}");
+    assert!(estimated.iter().all(|hour| course.at(*hour).per_replica.unwrap() > 5.0 * truth));
+    // then nothing is removed for that.
+    for hour in estimated {
+        assert!(course.replicas[index(hour)] >= 10, "{:?}", course.replicas);
+    }
 }

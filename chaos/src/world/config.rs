@@ -191,6 +191,8 @@ pub struct TelemetryConfig {
     pub burst_window: Duration,
     /// Upper bounds of the latency histogram, seconds, ascending; `+Inf` is added.
     pub bounds: Vec<f64>,
+    /// Whether the CPU of the pods is measured too.
+    pub cpu: bool,
 }
 
 impl Default for TelemetryConfig {
@@ -202,6 +204,7 @@ impl Default for TelemetryConfig {
             window: Duration::from_mins(1),
             burst_window: Duration::from_secs(15),
             bounds: vec![0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0],
+            cpu: false,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Seen {
     pub rolling_out: bool,
     /// Which template the pods are made of by now: it moves with every roll-out.
     pub template: u64,
+    /// CPU that one pod asks for, in thousandths of a core.
+    pub cpu_request: u32,
     /// UID of the object; another one after it was deleted and made again.
     pub uid: String,
     /// Moves with every change of what is shown.
@@ -33,6 +35,7 @@ impl Seen {
             ready: instance.pods.ready(),
             rolling_out: instance.pods.rolling_out(),
             template: instance.pods.template(),
+            cpu_request: instance.pods.cpu_request(),
             uid: uid(target, instance.made),
             resource_version: instance.version.to_string(),
         })

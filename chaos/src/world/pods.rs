@@ -53,6 +53,11 @@ impl Pods {
         }
     }
 
+    /// CPU that one pod asks for, in thousandths of a core.
+    pub(super) fn cpu_request(&self) -> u32 {
+        u32::try_from(self.cpu).unwrap_or(u32::MAX)
+    }
+
     /// Pods that exist.
     pub(super) fn current(&self) -> u32 {
         u32::try_from(self.all.len()).unwrap_or(u32::MAX)

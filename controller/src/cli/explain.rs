@@ -8,7 +8,7 @@ use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Con
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use loadline_crds::{
     ElasticPolicy,
-    elastic_policy::{ElasticPolicyStatus, Mode, TargetRef},
+    elastic_policy::{CpuCapacity, ElasticPolicyStatus, Mode, TargetRef},
 };
 use serde::Serialize;
 
@@ -269,10 +269,25 @@ fn facts(status: &ElasticPolicyStatus) -> String {
             decimal(load.redundancy)
         ));
     }
+    if let Some(cpu) = status.capacity.as_ref().and_then(|capacity| capacity.cpu.as_ref()) {
+        lines.push(by_cpu(cpu));
+    }
     if let Some(change) = status.recent_changes.last() {
         lines.push(format!("  last write  {} -> {} at {}", change.from, change.to, change.at.0));
     }
     lines.join("\n")
+}
+
+/// What the CPU says of the capacity while that is learned.
+fn by_cpu(cpu: &CpuCapacity) -> String {
+    let percent = 100.0 * cpu.target_utilisation;
+    match (cpu.estimate, cpu.per_thousand) {
+        (Some(estimate), Some(cost)) => format!(
+            "  by CPU      one replica bears {estimate} at {percent:.0} % of its CPU request; 1,000 weighted requests \
+             take {cost} CPU seconds"
+        ),
+        _ => format!("  by CPU      no estimate: {}", cpu.missing.as_deref().unwrap_or("Learning")),
+    }
 }
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
@@ -364,6 +379,22 @@ mod tests {
         let text = page(&new, Timestamp::UNIX_EPOCH);
         assert!(text.contains("shop/checkout scales Deployment web"), "{text}");
         assert!(text.contains("is it running?"), "{text}");
+    }
+
+    #[test]
+    fn what_the_cpu_says_is_told_or_why_it_says_nothing() {
+        let mut cpu = CpuCapacity {
+            estimate: Some(60.0),
+            per_thousand: Some(10.0),
+            target_utilisation: 0.7,
+            ..CpuCapacity::default()
+        };
+        assert_eq!(
+            by_cpu(&cpu),
+            "  by CPU      one replica bears 60 at 70 % of its CPU request; 1,000 weighted requests take 10 CPU seconds"
+        );
+        (cpu.estimate, cpu.missing) = (None, Some("NoRequest".to_owned()));
+        assert_eq!(by_cpu(&cpu), "  by CPU      no estimate: NoRequest");
     }
 
     #[test]

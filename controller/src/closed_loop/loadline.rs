@@ -66,6 +66,8 @@ impl Scaler for LoadlineScaler {
             ready: view.ready,
             rolling_out: false,
             template: None,
+            footprint: None,
+            cpu: None,
             // Every write gives a new one, so that a write is seen to have arrived.
             version: ObjectVersion { uid: String::new(), resource_version: view.step().to_string() },
             load: load(view, wall),

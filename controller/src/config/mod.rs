@@ -6,6 +6,7 @@
 //!
 //! Secrets are not in it: they are files (mounted Secrets) that the file names, re-read when they change.
 
+mod cpu;
 mod error;
 mod pattern;
 mod profile;
@@ -15,6 +16,7 @@ mod source;
 
 use std::{path::Path, time::Duration};
 
+pub use cpu::CpuCounter;
 pub use error::{Complaint, ConfigError};
 pub use pattern::{Place, Template};
 pub use profile::{DefaultMatch, Identity, LatencyHistogram, Profile, Series, WorkloadPlaces, fill};

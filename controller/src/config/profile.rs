@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    cpu::CpuCounter,
     error::Complaints,
     pattern::{Place, check_label, is_metric},
     raw::{
@@ -29,6 +30,8 @@ pub struct Profile {
     pub rejected: Option<Series>,
     /// Messages that wait.
     pub backlog: Option<Series>,
+    /// CPU seconds of the workloads; absent where nobody is known to count them.
+    pub cpu: Option<Box<CpuCounter>>,
     /// Which workload a series belongs to.
     pub identity: Identity,
 }
@@ -127,6 +130,20 @@ impl WorkloadPlaces {
     }
 }
 
+impl Identity {
+    /// See [`Profile::match_labels`].
+    #[must_use]
+    pub fn match_labels(&self) -> Option<BTreeSet<&str>> {
+        if self.namespace.is_none() && !self.any_namespace {
+            return None;
+        }
+        let places =
+            self.workload.iter().flat_map(WorkloadPlaces::all).chain(&self.route).chain(&self.service);
+        let labels = self.labels.iter().chain(&self.namespace).chain(places.map(|place| &place.label));
+        Some(labels.map(String::as_str).collect())
+    }
+}
+
 impl Profile {
     /// The metric whose sample times stand for all others, with its matchers.
     ///
@@ -145,13 +162,7 @@ impl Profile {
     /// the series of its own namespace.
     #[must_use]
     pub fn match_labels(&self) -> Option<BTreeSet<&str>> {
-        let id = &self.identity;
-        if id.namespace.is_none() && !id.any_namespace {
-            return None;
-        }
-        let places = id.workload.iter().flat_map(WorkloadPlaces::all).chain(&id.route).chain(&id.service);
-        let labels = id.labels.iter().chain(&id.namespace).chain(places.map(|place| &place.label));
-        Some(labels.map(String::as_str).collect())
+        self.identity.match_labels()
     }
 
     pub(super) fn resolve(raw: RawProfile, field: &str, complaints: &mut Complaints) -> Self {
@@ -164,6 +175,7 @@ impl Profile {
         let rejected = series("rejected", raw.rejected);
         let backlog = series("backlog", raw.backlog);
         let histogram = raw.histogram.map(|h| resolve_histogram(h, &common, &at("histogram"), complaints));
+        let cpu = raw.cpu.map(|cpu| Box::new(CpuCounter::resolve(cpu, &at("cpu"), complaints)));
         let identity = resolve_identity(raw.identity, &at("identity"), complaints);
         let profile = Self {
             name: raw.name,
@@ -174,6 +186,7 @@ impl Profile {
             requests,
             rejected,
             backlog,
+            cpu,
             identity,
         };
         if profile.histogram.is_none() && profile.requests.is_none() {
@@ -227,7 +240,7 @@ fn resolve_histogram(
     LatencyHistogram { metric: raw.metric, matchers, per_second }
 }
 
-fn resolve_identity(raw: RawIdentity, field: &str, complaints: &mut Complaints) -> Identity {
+pub(super) fn resolve_identity(raw: RawIdentity, field: &str, complaints: &mut Complaints) -> Identity {
     let at = |part: &str| format!("{field}.{part}");
     let labels = raw.labels.iter().map(|l| ("labels", l));
     let single = [
@@ -309,7 +322,13 @@ fn resolve_workload(raw: RawWorkload, field: &str, complaints: &mut Complaints) 
 }
 
 /// Joins matchers for a selector, and tries them on it.
-fn join(common: &[String], own: &[String], metric: &str, field: &str, complaints: &mut Complaints) -> String {
+pub(super) fn join(
+    common: &[String],
+    own: &[String],
+    metric: &str,
+    field: &str,
+    complaints: &mut Complaints,
+) -> String {
     let joined = common.iter().chain(own).map(String::as_str).collect::<Vec<_>>().join(",");
     if let Err(e) = promql_parser::parser::parse(&format!("{metric}{{{joined}}}")) {
         complaints.add(
@@ -321,7 +340,7 @@ fn join(common: &[String], own: &[String], metric: &str, field: &str, complaints
     joined
 }
 
-fn check_metric(name: &str, field: &str, complaints: &mut Complaints) {
+pub(super) fn check_metric(name: &str, field: &str, complaints: &mut Complaints) {
     if !is_metric(name) {
         complaints.add(field, format!("{name:?} is not a metric name"), "write it as Prometheus shows it");
     }

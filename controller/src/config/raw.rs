@@ -162,7 +162,21 @@ pub(super) struct RawProfile {
     pub(super) requests: Option<RawSeries>,
     pub(super) rejected: Option<RawSeries>,
     pub(super) backlog: Option<RawSeries>,
+    pub(super) cpu: Option<RawCpu>,
     pub(super) identity: RawIdentity,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RawCpu {
+    pub(super) metric: String,
+    #[serde(default)]
+    pub(super) matchers: Vec<String>,
+    pub(super) scrape_interval: Option<ApiDuration>,
+    pub(super) namespace: String,
+    pub(super) pod: Option<String>,
+    pub(super) workload: Option<RawWorkload>,
+    pub(super) replica: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

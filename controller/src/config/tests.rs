@@ -61,6 +61,38 @@ fn every_built_in_profile_is_valid_and_says_what_it_is() {
 }
 
 #[test]
+fn cpu_is_read_of_pods_unless_the_user_says_otherwise() {
+    let config = Config::parse(
+        r"
+profiles:
+- {name: istio, cpu: null}
+- name: envoy
+  cpu:
+    metric: workload_cpu_seconds_total
+    matchers: null
+    pod: null
+    workload: {label: workload}
+    replica: instance
+",
+    )
+    .unwrap();
+    let cpu = |name: &str| config.profiles.get(name).unwrap().cpu.clone();
+    let shipped = Config::default().profiles;
+    let shipped: Vec<&str> = shipped.iter().filter(|p| p.cpu.is_none()).map(|p| p.name.as_str()).collect();
+    assert_eq!(shipped, ["queue-kafka", "queue-rabbitmq", "queue-redis-streams"]);
+    let pods = cpu("otel-http").unwrap();
+    assert_eq!(
+        (pods.metric.as_str(), pods.identity.pod.as_deref()),
+        ("container_cpu_usage_seconds_total", Some("pod"))
+    );
+    assert_eq!(pods.matchers, r#"container!="",container!="POD""#);
+    assert!(cpu("istio").is_none());
+    let own = cpu("envoy").unwrap();
+    assert_eq!((own.matchers.as_str(), own.identity.replica.as_str()), ("", "instance"));
+    assert_eq!(own.identity.default, DefaultMatch::Workload);
+}
+
+#[test]
 fn only_queues_are_read_across_namespaces() {
     let profiles = Config::default().profiles;
     let any: Vec<&str> =
@@ -206,6 +238,8 @@ profiles:
   requests: {expr: 'sum by ($by) (rate(x[$window]))'}
   identity: {default: workload, workload: {label: w}}
 - {name: e, extends: istio, histogram: {unit: minutes}}
+- {name: f, extends: istio, cpu: {metric: 'no metric', matchers: ['oops'], namespace: 'a b', pod: p, workload: {label: w}}}
+- {name: g, extends: istio, cpu: {pod: null}}
 ";
     insta::assert_snapshot!(complaints(text).join("\n"));
 }

@@ -5,11 +5,14 @@
 use std::time::Duration;
 
 use loadline_crds::elastic_policy::{
-    CapacityBefore, CapacityDay, CapacityKnee, CapacitySource, CapacityStatus, CapacityWindows,
+    CapacityBefore, CapacityDay, CapacityKnee, CapacitySource, CapacityStatus, CapacityWindows, CpuCapacity,
     LearnedCapacity, LearnedStanding, quantised,
 };
 use loadline_policies::{
-    capacity::{Before, Kept, KeptDay, Knee, Known, Learner, Outline, Source, Standing},
+    capacity::cpu::TARGET_UTILISATION,
+    capacity::{
+        Before, CpuKept, CpuKnown, CpuLearner, Kept, KeptDay, Knee, Known, Learner, Outline, Source, Standing,
+    },
     memory::PolicyMemory,
     now::Now,
 };
@@ -38,7 +41,39 @@ pub(super) fn of(
             let told = previous.and_then(|old| old.learned.as_ref());
             told.filter(|told| stands(told, learner)).cloned().unwrap_or_else(|| learned(learner, known))
         }),
+        cpu: memory.and_then(|m| m.cpu.as_ref()).map(|learner| cpu(learner)),
     })
+}
+
+/// What the CPU says. It moves when a fit is taken or given up; why there is none is not worth a write of its own.
+fn cpu(learner: &CpuLearner) -> CpuCapacity {
+    let known = learner.known();
+    CpuCapacity {
+        estimate: known.estimate.and_then(quantised),
+        per_thousand: known.per_thousand,
+        idle: known.idle,
+        target_utilisation: TARGET_UTILISATION,
+        images: learner.kept().and_then(|kept| kept.images).map(template),
+        missing: missing(&known).map(ToOwned::to_owned),
+    }
+}
+
+fn missing(known: &CpuKnown) -> Option<&'static str> {
+    match (known.estimate, known.request) {
+        (Some(_), _) => None,
+        (None, None) => Some("NoRequest"),
+        (None, Some(_)) => {
+            known.doubt.or(Some(if known.per_thousand.is_some() { "Idle" } else { "Learning" }))
+        }
+    }
+}
+
+/// What was learned of the CPU that requests take, which a status remembers.
+pub(super) fn remembered_cpu(status: &CapacityStatus) -> Option<Box<CpuLearner>> {
+    let kept = status.cpu.as_ref()?;
+    let images = kept.images.as_deref().and_then(template_of);
+    let kept = CpuKept { per_thousand: kept.per_thousand?, idle: kept.idle?, images };
+    Some(Box::new(CpuLearner::restored(kept)))
 }
 
 /// How urgent it is to write what is known.
@@ -48,8 +83,14 @@ pub(super) fn urgency(old: Option<&CapacityStatus>, new: Option<&CapacityStatus>
         return Urgency::Now;
     }
     // What was told stays as it is within the hour.
-    let same = old.and_then(|c| c.learned.as_ref()) == new.and_then(|c| c.learned.as_ref());
+    let same = old.and_then(|c| c.learned.as_ref()) == new.and_then(|c| c.learned.as_ref())
+        && old.and_then(fit) == new.and_then(fit);
     if same { Urgency::None } else { Urgency::Soon }
+}
+
+/// What of the CPU must not be lost.
+fn fit(status: &CapacityStatus) -> Option<(Option<f64>, Option<f64>)> {
+    status.cpu.as_ref().map(|cpu| (cpu.per_thousand, cpu.idle))
 }
 
 /// The learner that a status remembers.
@@ -133,6 +174,7 @@ const fn source(source: Source) -> CapacitySource {
         Source::Declared => CapacitySource::Declared,
         Source::Learned => CapacitySource::Learned,
         Source::Provisional => CapacitySource::Provisional,
+        Source::Estimated => CapacitySource::Estimated,
         Source::Learning => CapacitySource::Learning,
     }
 }
@@ -159,6 +201,7 @@ fn template_of(text: &str) -> Option<u64> {
 mod tests {
     use loadline_policies::{
         capacity::{self, Window},
+        fleet::Footprint,
         latency::LatencyTerm,
         now::Mono,
         policy::PerReplica,
@@ -191,7 +234,7 @@ mod tests {
         old: Option<&CapacityStatus>,
         minute: u64,
     ) -> CapacityStatus {
-        let known = capacity::known(declared, memory.capacity.as_deref());
+        let known = capacity::known(declared, memory.capacity.as_deref(), memory.cpu.as_deref());
         of(Some(&known), Some(memory), old, now(minute)).unwrap()
     }
 
@@ -221,6 +264,32 @@ mod tests {
             (status(&memory, PerReplica::Learned, None, 0), status(&again, PerReplica::Learned, None, 0));
         let (one, other) = (one.per_replica.unwrap(), other.per_replica.unwrap());
         assert!((one / other - 1.0).abs() < 0.02, "{one} and {other}");
+    }
+
+    #[test]
+    fn what_the_cpu_said_survives_a_restart() {
+        let footprint = Some(Footprint { images: 7, cpu_request: Some(500) });
+        let kept = CpuKept { per_thousand: 12.3, idle: 0.041, images: Some(7) };
+        let cpu = |kept| {
+            let mut learner = Box::new(CpuLearner::restored(kept));
+            learner.see(footprint);
+            PolicyMemory { cpu: Some(learner), ..PolicyMemory::default() }
+        };
+        let memory = cpu(kept);
+        let told = status(&memory, PerReplica::Learned, None, 0);
+        // (0.7 × 0.5 − 0.041) / 0.0123
+        assert_eq!((told.source, told.per_replica), (CapacitySource::Estimated, Some(25.1)));
+        let mut again =
+            remembered_cpu(&serde_json::from_str(&serde_json::to_string(&told).unwrap()).unwrap());
+        again.as_mut().unwrap().see(footprint);
+        assert_eq!(again, memory.cpu);
+        // Why there is none is told, and no reason to write.
+        let nothing = PolicyMemory { cpu: Some(Box::default()), ..PolicyMemory::default() };
+        let nothing = status(&nothing, PerReplica::Learned, None, 0);
+        assert_eq!(nothing.cpu.as_ref().unwrap().missing.as_deref(), Some("NoRequest"));
+        let mut other = nothing.clone();
+        other.cpu.as_mut().unwrap().missing = Some("AbsentSeries".to_owned());
+        assert_eq!(urgency(Some(&nothing), Some(&other)), Urgency::None);
     }
 
     #[test]

@@ -145,6 +145,7 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
         status.forecast.as_ref().map(|kept| Awaited::new(trust(kept.earned.unwrap_or(kept.trust)), now.mono));
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
     memory.capacity = status.capacity.as_ref().and_then(capacity::remembered);
+    memory.cpu = status.capacity.as_ref().and_then(capacity::remembered_cpu);
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
 }

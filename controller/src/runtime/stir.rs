@@ -121,6 +121,7 @@ mod tests {
             ready,
             rolling_out: false,
             template: None,
+            footprint: None,
             version: version(),
         };
         let mut policy = ElasticPolicy::new("cart", serde_json::from_str(SPEC).unwrap());

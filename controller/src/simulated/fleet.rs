@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use loadline_chaos::world::{Refusal, Seen, World, Write};
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
-    fleet::{ObjectVersion, TargetProblem},
+    fleet::{Footprint, ObjectVersion, TargetProblem},
     ids::{ClusterId, Target},
     now::Now,
     plan::{Outcome, ScaleAction},
@@ -109,6 +109,8 @@ fn view(seen: Seen) -> TargetView {
         ready: seen.ready,
         rolling_out: seen.rolling_out,
         template: Some(seen.template),
+        // A roll-out is another image.
+        footprint: Some(Footprint { images: seen.template, cpu_request: Some(seen.cpu_request) }),
         version: ObjectVersion { uid: seen.uid, resource_version: seen.resource_version },
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use loadline_chaos::world::{Answer, Failure, Gauge, Rates, World};
 use loadline_policies::{
-    fleet::{Histogram, LoadSample},
+    fleet::{CpuSample, Histogram, LoadSample},
     now::Now,
     reading::{Coverage, Doubt, Observed, Reading, finite},
 };
@@ -33,8 +33,14 @@ pub(super) fn all(world: &World, asks: &[LoadAsk], now: Now) -> Readings {
                 let answer = world.load(cluster, &ask.target, window);
                 answered(answer).and_then(|rates| load(world, ask, rates, expected, now))
             };
-            let reading =
-                LoadReading { steady: read(telemetry.window), burst: Some(read(telemetry.burst_window)) };
+            let reading = LoadReading {
+                steady: read(telemetry.window),
+                burst: Some(read(telemetry.burst_window)),
+                cpu: ask.detail.cpu.then(|| {
+                    let answer = world.load(cluster, &ask.target, telemetry.window);
+                    answered(answer).and_then(|rates| cpu(world, &rates, expected, now))
+                }),
+            };
             readings.loads.insert((ask.policy.clone(), cluster.clone()), reading);
         }
         for (name, query) in &ask.triggers {
@@ -77,6 +83,17 @@ fn load(world: &World, ask: &LoadAsk, rates: Rates, expected: u32, now: Now) -> 
     };
     let coverage = rates.reporting.map_or(Coverage::full(1), |reporting| Coverage { reporting, expected });
     Ok(Reading { value: sample, observed_at: world.wall(rates.observed_at), coverage })
+}
+
+fn cpu(world: &World, rates: &Rates, expected: u32, now: Now) -> Observed<CpuSample> {
+    if !world.config().telemetry.cpu {
+        return Err(Doubt::AbsentSeries);
+    }
+    fresh(world, rates.observed_at, now)?;
+    let value = CpuSample { window: rates.window, cores: finite(rates.cpu)? };
+    let reporting = rates.reporting.unwrap_or(expected);
+    let coverage = Coverage { reporting, expected };
+    Ok(Reading { value, observed_at: world.wall(rates.observed_at), coverage })
 }
 
 fn trigger(world: &World, gauge: Gauge, now: Now) -> Observed<f64> {

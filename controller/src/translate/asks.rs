@@ -1,10 +1,11 @@
 //! What the telemetry must be asked: one ask for each valid policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use loadline_crds::{ElasticPolicy, elastic_policy::LearnedStanding};
 use loadline_policies::{
     ids::{ClusterId, Target},
-    policy::{Policy, Weights},
+    policy::{PerReplica, Policy, Weights},
 };
 
 use super::translator::Translator;
@@ -20,13 +21,16 @@ impl Translator {
         let mut asks: Vec<LoadAsk> = self
             .policies
             .values()
-            .filter_map(|entry| entry.parsed.as_ref().ok())
-            .map(|parsed| LoadAsk {
+            .filter_map(|entry| Some((entry.parsed.as_ref().ok()?, &entry.object)))
+            .map(|(parsed, object)| LoadAsk {
                 policy: parsed.policy.key.clone(),
                 target: parsed.policy.target.clone(),
                 profile: parsed.policy.load.profile.clone(),
                 selector: parsed.selector.clone(),
-                detail: detail(&parsed.policy),
+                detail: Detail {
+                    cpu: estimates(&parsed.policy, object, objects, &clusters),
+                    ..detail(&parsed.policy)
+                },
                 expected: expected(objects, clusters.iter(), &parsed.policy.target),
                 triggers: parsed.queries.clone(),
             })
@@ -42,7 +46,27 @@ fn detail(policy: &Policy) -> Detail {
     Detail {
         latency: policy.objective.is_some() || matches!(policy.load.weights, Weights::Latency(_)),
         endpoints: matches!(policy.load.weights, Weights::Endpoints(_)),
+        cpu: false,
     }
+}
+
+/// Whether anything is learned from CPU: while the capacity is to be learned and is not yet, which its status tells, of
+/// replicas that say how much CPU they may use.
+fn estimates(
+    policy: &Policy,
+    object: &ElasticPolicy,
+    objects: &Objects,
+    clusters: &BTreeSet<ClusterId>,
+) -> bool {
+    let standing = || Some(object.status.as_ref()?.capacity.as_ref()?.learned.as_ref()?.standing);
+    let request = |cluster: &ClusterId| {
+        let view = objects.targets.get(&(cluster.clone(), policy.target.clone()))?.as_ref().ok()?;
+        view.footprint?.cpu_request
+    };
+    policy.capacity.per_replica == PerReplica::Learned
+        && policy.objective.is_some()
+        && standing().is_none_or(|standing| standing == LearnedStanding::Learning)
+        && clusters.iter().any(|cluster| request(cluster).is_some())
 }
 
 /// Ready replicas by cluster: who is expected to report. A target that is not seen expects nobody.

@@ -160,9 +160,11 @@ fn instance(view: &TargetView, reading: Option<&LoadReading>) -> Instance {
         ready: view.ready,
         rolling_out: view.rolling_out,
         template: view.template,
+        footprint: view.footprint,
         version: view.version.clone(),
         load: reading.map_or(Err(Doubt::NotYetRead), |r| r.steady.clone()),
         burst: reading.and_then(|r| r.burst.clone()),
+        cpu: reading.and_then(|r| r.cpu.clone()),
     }
 }
 

@@ -51,7 +51,7 @@ fn ask(policy: &str, profile: &str, expected: u32) -> LoadAsk {
         target: Target::new("apps/v1", "Deployment", namespace, name),
         profile: profile.to_owned(),
         selector: SeriesSelector::Profile,
-        detail: Detail { latency: true, endpoints: false },
+        detail: Detail { latency: true, endpoints: false, cpu: false },
         expected: [(ClusterId::local(), expected)].into(),
         triggers: BTreeMap::new(),
     }

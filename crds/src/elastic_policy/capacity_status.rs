@@ -20,6 +20,9 @@ pub struct CapacityStatus {
     /// What was learned, also where a declared number is used instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<LearnedCapacity>,
+    /// What the CPU that requests take says of it, until it is learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<CpuCapacity>,
 }
 
 /// Where the capacity of one replica comes from.
@@ -31,8 +34,35 @@ pub enum CapacitySource {
     Learned,
     /// Four fifths of what was learned under another template or objective, until that is learned anew.
     Provisional,
+    /// It is estimated by the CPU that requests take: replicas are added by it, and none removed.
+    Estimated,
     /// Nothing may be used yet.
     Learning,
+}
+
+/// An estimate of what one replica bears: what makes it use its share of the CPU that it asks for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CpuCapacity {
+    /// Weighted requests per second that one replica is estimated to bear; absent while nothing may be estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<f64>,
+    /// CPU seconds of 1,000 weighted requests; absent until that explained windows that it was not learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_thousand: Option<f64>,
+    /// CPU cores of a replica that does nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<f64>,
+    /// The share of its CPU request that a replica is to use.
+    pub target_utilisation: f64,
+    /// Identity of the images that it was learned under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub images: Option<String>,
+    /// Why there was no estimate when this was written: NoRequest, Learning, Idle, or a reason of DataFresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub missing: Option<String>,
 }
 
 /// What was learned of the capacity of one replica, in weighted requests per second.

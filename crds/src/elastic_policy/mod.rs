@@ -16,7 +16,7 @@ pub use behaviour::{
 };
 pub use capacity::{Capacity, Forecast, LatencyObjective, Objective, Redundancy};
 pub use capacity_status::{
-    CapacityBefore, CapacityDay, CapacityKnee, CapacitySource, CapacityStatus, CapacityWindows,
+    CapacityBefore, CapacityDay, CapacityKnee, CapacitySource, CapacityStatus, CapacityWindows, CpuCapacity,
     LearnedCapacity, LearnedStanding,
 };
 pub use load::{LatencyWeights, Load, SeriesMatch, Weights};

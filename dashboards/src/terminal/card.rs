@@ -137,6 +137,7 @@ impl Rows {
         let learned = match known.source {
             Source::Learning => "being learned",
             Source::Provisional => "provisional",
+            Source::Estimated => "estimated by CPU while being learned",
             Source::Learned | Source::Declared => "learned",
         };
         let value = known.per_replica.map_or_else(String::new, |c| format!("{} of each replica, ", rate(c)));

@@ -149,6 +149,7 @@ fn a_learned_capacity_says_how_it_is_known() {
         confidence: 0.5,
         windows: 12,
         knees: 0,
+        cpu: None,
     };
     let row = |known| {
         let text = draw(&Decision { capacity: Some(known), ..calm() }, Paper::plain());
@@ -160,6 +161,7 @@ fn a_learned_capacity_says_how_it_is_known() {
             row(known(Source::Learned, Some(118.0), Some(118.0), Some(131.0))),
             row(known(Source::Learned, Some(40.0), Some(40.0), None)),
             row(known(Source::Learning, None, None, None)),
+            row(known(Source::Estimated, Some(70.0), None, None)),
             row(known(Source::Declared, Some(100.0), None, None)),
         ]
         .map(|row| row.unwrap_or_else(|| "(none)".to_owned()))

@@ -67,6 +67,8 @@ pub(crate) fn workload(number: u32, now: Now) -> Workload {
         ready: 0,
         rolling_out: false,
         template: None,
+        footprint: None,
+        cpu: None,
         version: ObjectVersion { uid: name.clone(), resource_version: "1".to_owned() },
         load: Err(loadline_policies::reading::Doubt::NotYetRead),
         burst: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{latency::LatencyTerm, now::Mono};
+use crate::{latency::LatencyTerm, memory::ReadyCount, now::Mono};
 
 use super::{
     Known, Source,
@@ -161,6 +161,18 @@ impl Learner {
         self.start_over();
     }
 
+    /// Since when the ready replicas have been steady, and how many; `None` where the last look could not be trusted.
+    #[must_use]
+    pub fn steady(&self) -> Option<ReadyCount> {
+        self.watch.steady()
+    }
+
+    /// Whether nothing of it may be used yet.
+    #[must_use]
+    pub fn is_learning(&self) -> bool {
+        self.standing == Standing::Learning
+    }
+
     /// What is known, for whoever uses or tells it.
     #[must_use]
     pub fn known(&self) -> Known {
@@ -178,6 +190,7 @@ impl Learner {
             confidence: self.record.confidence(),
             windows: self.day.healthy.count(),
             knees: u32::try_from(knees).unwrap_or(u32::MAX),
+            cpu: None,
         }
     }
 
@@ -364,7 +377,7 @@ fn in_a_day(value: f64, target: f64) -> f64 {
 }
 
 /// What is used has the three digits that status keeps, so that a restart changes nothing: the next lower such number.
-fn down_to_three_digits(x: f64) -> f64 {
+pub(super) fn down_to_three_digits(x: f64) -> f64 {
     three_digits(x, f64::floor)
 }
 
@@ -372,7 +385,7 @@ fn up_to_three_digits(x: f64) -> f64 {
     three_digits(x, f64::ceil)
 }
 
-fn three_digits(x: f64, round: fn(f64) -> f64) -> f64 {
+pub(super) fn three_digits(x: f64, round: fn(f64) -> f64) -> f64 {
     let unit = 10_f64.powf(x.log10().floor() - 2.0);
     // A number that has three digits already stays, whatever its quotient was rounded to.
     let steps = x / unit;

@@ -11,9 +11,13 @@
 //! knee, a window in which latency became unhealthy, says that a replica bears less. A latency that more replicas did
 //! not cure is no knee: something else was slow.
 //!
+//! Until that is trusted, the CPU that a request takes gives an estimate which may add replicas and removes none (see
+//! [`cpu`]).
+//!
 //! The latency term's factor is transient and never enters here: windows are work per ready replica, nothing else.
 
 mod bounds;
+pub mod cpu;
 mod day;
 mod learner;
 mod tally;
@@ -25,6 +29,7 @@ use serde::Serialize;
 use crate::policy::PerReplica;
 
 pub use bounds::Knee;
+pub use cpu::{CpuKept, CpuKnown, CpuLearner, Usage};
 pub use day::{FULL_DAY, LEAST_WINDOWS};
 pub use learner::{Before, Kept, KeptDay, Learner, Outline, Standing};
 pub use watch::Window;
@@ -46,6 +51,8 @@ pub struct Known {
     pub windows: u32,
     /// Knees that count: of this day, and those that are remembered.
     pub knees: u32,
+    /// What is known of the CPU that a request takes; `None` where it was never asked for.
+    pub cpu: Option<CpuKnown>,
 }
 
 /// Where the capacity of one replica comes from.
@@ -57,13 +64,15 @@ pub enum Source {
     Learned,
     /// It was learned under another template or objective: less of it, until that is learned anew.
     Provisional,
+    /// It is estimated by the CPU that a request takes: it may add replicas, and removes none.
+    Estimated,
     /// Nothing may be used yet.
     Learning,
 }
 
-/// What is known: a declared benchmark as it stands, or what was learned.
+/// What is known: a declared benchmark as it stands, or what was learned, or until then what the CPU says.
 #[must_use]
-pub fn known(declared: PerReplica, learner: Option<&Learner>) -> Known {
+pub fn known(declared: PerReplica, learner: Option<&Learner>, cpu: Option<&CpuLearner>) -> Known {
     let nothing = Known {
         per_replica: None,
         source: Source::Learning,
@@ -72,13 +81,19 @@ pub fn known(declared: PerReplica, learner: Option<&Learner>) -> Known {
         confidence: 0.0,
         windows: 0,
         knees: 0,
+        cpu: None,
     };
     let seen = learner.map_or(nothing, Learner::known);
     match declared {
         PerReplica::Declared(value) => {
             Known { per_replica: Some(value), source: Source::Declared, confidence: 1.0, ..seen }
         }
-        PerReplica::Learned => seen,
+        PerReplica::Learned => {
+            let cpu = cpu.map(CpuLearner::known);
+            let estimate = cpu.and_then(|cpu| cpu.estimate).filter(|_| seen.per_replica.is_none());
+            let source = estimate.map_or(seen.source, |_| Source::Estimated);
+            Known { per_replica: seen.per_replica.or(estimate), source, cpu, ..seen }
+        }
     }
 }
 
@@ -107,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_declared_capacity_is_taken_as_it_stands() {
-        let known = known(PerReplica::Declared(120.0), None);
+        let known = known(PerReplica::Declared(120.0), None, None);
         assert_eq!((known.per_replica, known.source), (Some(120.0), Source::Declared));
     }
 
     #[test]
     fn a_capacity_to_be_learned_is_not_known_yet() {
-        let known = known(PerReplica::Learned, None);
+        let known = known(PerReplica::Learned, None, None);
         assert_eq!((known.per_replica, known.source), (None, Source::Learning));
     }
 

@@ -55,6 +55,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
+    /// Since when the ready replicas have been steady, and how many.
+    pub(super) fn steady(&self) -> Option<ReadyCount> {
+        self.steady
+    }
+
     /// Looks at the window that ends now. `None` stands for one that cannot be trusted at all.
     pub(super) fn look(&mut self, window: Option<Window>, now: Mono) -> Option<Lesson> {
         let Some((window, healthy)) = window.and_then(|w| Some((w, w.healthy?))) else {

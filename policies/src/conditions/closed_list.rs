@@ -140,6 +140,8 @@ reasons! {
     LowerBound,
     /// Capacity was learned under another template or objective.
     Provisional,
+    /// Capacity is estimated by CPU until it is learned: nothing is removed.
+    Estimated,
     /// Capacity is being learned, and no estimate has explained a day yet.
     Learning,
     // Contested.

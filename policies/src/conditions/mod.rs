@@ -296,6 +296,17 @@ fn capacity_known(facts: &Facts<'_>) -> Condition {
             "The capacity cannot be learned without objective.latency, which says what healthy is: set one, or \
              declare capacity.perReplica. Until then the policy only observes.",
         ),
+        Source::Estimated => (
+            R::Estimated,
+            "What one replica bears is estimated by the CPU that its requests take, until it is learned: replicas are \
+             added by it and none removed. Declare capacity.perReplica to end that.",
+        ),
+        Source::Learning if asks_for_no_cpu(facts.workload) => (
+            R::Learning,
+            "What one replica bears is being learned: from one day, tested on the next; status.capacity says how far \
+             that is. Until then the policy only observes; declare capacity.perReplica to use it now. It cannot be \
+             estimated by CPU meanwhile: not every container has resources.requests.cpu.",
+        ),
         Source::Learning => (
             R::Learning,
             "What one replica bears is being learned: from one day, tested on the next; status.capacity says how far \
@@ -303,6 +314,12 @@ fn capacity_known(facts: &Facts<'_>) -> Condition {
         ),
     };
     condition(kind, Some(known.per_replica.is_some()), reason, text)
+}
+
+/// Whether a pod template is seen that does not say how much CPU a replica may use.
+fn asks_for_no_cpu(workload: &Workload) -> bool {
+    let mut seen = workload.instances.values().flatten().filter_map(|instance| instance.footprint);
+    seen.any(|footprint| footprint.cpu_request.is_none())
 }
 
 fn contested(facts: &Facts<'_>) -> Condition {

@@ -253,7 +253,7 @@ mod tests {
             down: Some(demand(weighted)),
             burst: None,
             per_replica: Some(per_replica),
-            capacity: crate::capacity::known(crate::policy::PerReplica::Declared(per_replica), None),
+            capacity: crate::capacity::known(crate::policy::PerReplica::Declared(per_replica), None, None),
             latency: None,
             latency_term: LatencyTerm::NotJudged,
             forecast: None,

@@ -215,6 +215,10 @@ fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
         (memory.forecaster, memory.awaited) = (None, None);
         memory.capacity = None;
     }
+    if another_load || another_objective {
+        // Of work in another unit, or of windows that were healthy by another measure.
+        memory.cpu = None;
+    }
     if another_objective && let Some(learner) = &mut memory.capacity {
         learner.judged_anew();
     }
@@ -340,6 +344,8 @@ fn actions(policy: &Policy, slots: &[Slot<'_>], placement: &Placement, decisive:
 
 #[cfg(test)]
 mod ceilings;
+#[cfg(test)]
+mod estimated;
 #[cfg(test)]
 mod known_events;
 #[cfg(test)]

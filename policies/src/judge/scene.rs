@@ -86,6 +86,8 @@ impl Scene {
             ready: replicas,
             rolling_out: false,
             template: None,
+            footprint: None,
+            cpu: None,
             version: ObjectVersion { uid: "target".to_owned(), resource_version: "1".to_owned() },
             load: Err(Doubt::NotYetRead),
             burst: None,

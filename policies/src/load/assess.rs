@@ -5,13 +5,14 @@ use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    capacity::{self, Known, Window},
+    capacity::{self, Known, Source, Window},
     fleet::{Histogram, Instance, LoadSample, Workload},
     forecast::{Forecast, trust::Trust},
     ids::ClusterId,
     latency::{self, Evidence, LatencyTerm},
     load::{
         baseline, burst,
+        footprint::{self, learn_cpu},
         foresight::foresee,
         histogram::Quantile,
         settling,
@@ -83,7 +84,7 @@ struct Certain<'a> {
 pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Assessment {
     let policy = &workload.policy;
     let weights = &policy.load.weights;
-    let capacity = capacity::known(policy.capacity.per_replica, memory.capacity.as_deref());
+    let capacity = footprint::capacity(workload, memory);
     let per_replica = capacity.per_replica;
     let mut doubts = Vec::new();
     let certain = read(workload, per_replica, memory, now, &mut doubts);
@@ -122,6 +123,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
             .and_then(|up| window(policy.objective.as_ref()?, measured.as_ref()?, up, burst, &certain));
         let learner = memory.capacity.get_or_insert_default();
         learner.learn(window, latency_term, template(workload), now.mono);
+        learn_cpu(workload, window, memory, now);
     }
     let bears = per_replica.map(|c| c / latency_term.factor());
     let forecast = foresee(policy, up.filter(|_| doubts.is_empty()), memory, now);
@@ -138,6 +140,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
         stand_in: memory.awaited.and_then(|awaited| awaited.stands_in(now.mono)),
         no_scale_in: unfilled(&certain, memory, now)
             .or_else(|| no_scale_in(weights, known.as_ref(), up))
+            .or_else(|| estimated(&capacity))
             .or_else(|| memory.awaited?.no_scale_in(now)),
         doubts,
     }
@@ -380,6 +383,17 @@ fn learn(
     } else if objective.is_none() {
         baseline::creep(&mut memory.baseline, work, window, now.mono);
     }
+}
+
+/// Why nothing may be removed although every reading is fresh: what a replica bears is only estimated.
+///
+/// CPU is not all that a replica may lack. A service that waits for others uses little of it, and would be scaled into an
+/// outage by it.
+fn estimated(known: &Known) -> Option<Reason> {
+    (known.source == Source::Estimated).then(|| {
+        let text = "What one replica bears is only estimated by CPU until it is learned: nothing is removed.";
+        Reason::new(ReasonCode::CapacityEstimated, text)
+    })
 }
 
 /// Why nothing may be removed although every reading is fresh: the weight is not to be believed.

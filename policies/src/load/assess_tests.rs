@@ -81,6 +81,8 @@ fn instance(ready: u32, load: Observed<LoadSample>) -> Instance {
         ready,
         rolling_out: false,
         template: None,
+        footprint: None,
+        cpu: None,
         version: ObjectVersion { uid: "d-1".into(), resource_version: "7".into() },
         load,
         burst: None,

@@ -17,6 +17,7 @@ mod assess;
 pub mod awaited;
 pub mod baseline;
 pub mod burst;
+mod footprint;
 mod foresight;
 pub mod histogram;
 pub mod settling;

@@ -106,6 +106,8 @@ mod tests {
             ready: 0,
             rolling_out: false,
             template: None,
+            footprint: None,
+            cpu: None,
             version: ObjectVersion { uid: "u".to_owned(), resource_version: "1".to_owned() },
             load: Err(Doubt::NotYetRead),
             burst: None,

@@ -138,6 +138,7 @@ impl Source {
             detail: Detail {
                 latency: matches!(weights, Weights::Latency(_)),
                 endpoints: matches!(weights, Weights::Endpoints(_)),
+                cpu: false,
             },
             expected: [(cluster, 0)].into(),
             triggers: std::collections::BTreeMap::new(),

@@ -45,8 +45,15 @@ impl Stage {
                     100}, forecast: {history: 72h}}}";
         let policy: ElasticPolicy = serde_yaml::from_str(text).unwrap();
         let version = ObjectVersion { uid: "t".into(), resource_version: "1".into() };
-        let view =
-            TargetView { wanted: 3, current: 3, ready: 3, rolling_out: false, template: None, version };
+        let view = TargetView {
+            wanted: 3,
+            current: 3,
+            ready: 3,
+            rolling_out: false,
+            template: None,
+            footprint: None,
+            version,
+        };
         let target = Target::new("apps/v1", "Deployment", "shop", "web");
         let objects = Objects {
             policies: vec![Arc::new(policy)],
@@ -71,7 +78,8 @@ impl Stage {
             backlog: None,
         };
         let steady = Ok(Reading::complete(sample, at.wall));
-        let loads = HashMap::from([((key(), ClusterId::local()), LoadReading { steady, burst: None })]);
+        let loads =
+            HashMap::from([((key(), ClusterId::local()), LoadReading { steady, burst: None, cpu: None })]);
         let readings = Readings { loads, ..Readings::default() };
         let fleet = self.mind.translator.fleet(&self.objects, &readings, &self.mind.profiles, at);
         drop(tick(&fleet, &mut self.mind.memory));

@@ -108,8 +108,8 @@ pub(super) type Workload = Partial<WorkloadSpec, WorkloadStatus>;
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct WorkloadSpec {
     replicas: Option<i32>,
-    #[serde(default, rename = "template", deserialize_with = "template::identity")]
-    template: Option<u64>,
+    #[serde(default, deserialize_with = "template::read")]
+    template: Option<template::Seen>,
 }
 
 /// What is read of a workload's `status`.
@@ -143,7 +143,8 @@ impl Workload {
             current,
             ready: count(status.ready_replicas),
             rolling_out: behind || two_templates,
-            template: spec.template,
+            template: spec.template.map(|t| t.identity),
+            footprint: spec.template.map(|t| t.footprint),
             version: ObjectVersion {
                 uid: metadata.uid.unwrap_or_default(),
                 resource_version: metadata.resource_version.unwrap_or_default(),
@@ -178,7 +179,15 @@ mod tests {
         let version = ObjectVersion { uid: "u".into(), resource_version: "7".into() };
         assert_eq!(
             seen,
-            Ok(TargetView { wanted: 5, current: 5, ready: 4, rolling_out: false, template: None, version })
+            Ok(TargetView {
+                wanted: 5,
+                current: 5,
+                ready: 4,
+                rolling_out: false,
+                template: None,
+                footprint: None,
+                version,
+            })
         );
     }
 

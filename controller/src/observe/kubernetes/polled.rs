@@ -130,11 +130,13 @@ fn seen(scale: Scale, object: &DynamicObject) -> TargetSeen {
     // Go leaves a count of 0 out: who has none ready looks like who does not say.
     let ready = number("readyReplicas").or((current == 0).then_some(0));
     let two_templates = number("updatedReplicas").is_some_and(|updated| updated < current);
+    let template = object.data.pointer("/spec/template").and_then(template::of);
     Ok(TargetView {
         wanted: count(scale.spec.and_then(|s| s.replicas)),
         current,
         ready: ready.unwrap_or(current),
-        template: object.data.pointer("/spec/template").and_then(template::of),
+        template: template.map(|t| t.identity),
+        footprint: template.map(|t| t.footprint),
         rolling_out: ready.is_none() || two_templates || is_behind(object, of_status("observedGeneration")),
         version: ObjectVersion {
             uid: scale.metadata.uid.unwrap_or_default(),

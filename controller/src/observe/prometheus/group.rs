@@ -11,6 +11,7 @@ use loadline_policies::{
 use super::{
     answer::{self, Answer},
     client::{Client, Connection, Limits},
+    cpu::CpuMembers,
     identity::Index,
     pod_owners::SharedPodOwners,
     query::{GroupedQuery, grouped},
@@ -30,6 +31,7 @@ pub(super) struct Group<'a> {
     source: &'a Source,
     index: Index<'a>,
     members: Vec<Member<'a>>,
+    cpu: Option<CpuMembers<'a>>,
 }
 
 /// One ask in one cluster.
@@ -43,7 +45,13 @@ struct Member<'a> {
 
 impl<'a> Group<'a> {
     pub(super) fn new(profile: &'a Profile, source: &'a Source) -> Self {
-        Self { profile, source, index: Index::new(profile, source), members: Vec::new() }
+        Self {
+            profile,
+            source,
+            index: Index::new(&profile.name, &profile.identity, source),
+            members: Vec::new(),
+            cpu: CpuMembers::new(profile, source),
+        }
     }
 
     /// Takes an ask in; what a person must mend where its series cannot be found.
@@ -53,9 +61,17 @@ impl<'a> Group<'a> {
         cluster: &'a ClusterId,
         expected: u32,
     ) -> Result<(), String> {
-        let slot = self.index.slot(ask, cluster)?;
+        let slot = self.index.slot(&ask.target, &ask.selector, cluster)?;
         self.members.push(Member { ask, cluster, expected, slot });
+        if let Some(cpu) = self.cpu.as_mut().filter(|_| ask.detail.cpu) {
+            cpu.join(ask, cluster, expected);
+        }
         Ok(())
+    }
+
+    /// The profile, and who learns from its CPU; `None` where it does not say how that is read.
+    pub(super) fn cpu(&self) -> Option<(&Profile, &CpuMembers<'a>)> {
+        Some((self.profile, self.cpu.as_ref()?))
     }
 
     /// The queries of this group: as many for one member as for ten thousand.
@@ -118,7 +134,7 @@ impl<'a> Group<'a> {
 
     /// The same doubt for every member.
     pub(super) fn doubted(self, doubt: &Doubt) -> Vec<(PolicyKey, ClusterId, LoadReading)> {
-        let reading = || LoadReading { steady: Err(doubt.clone()), burst: None };
+        let reading = || LoadReading { steady: Err(doubt.clone()), burst: None, cpu: None };
         self.members.iter().map(|m| (m.ask.policy.clone(), m.cluster.clone(), reading())).collect()
     }
 }

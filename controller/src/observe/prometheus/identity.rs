@@ -14,12 +14,12 @@ use std::{
     fmt::Write,
 };
 
-use loadline_policies::ids::ClusterId;
+use loadline_policies::ids::{ClusterId, Target};
 
 use super::pod_owners::PodOwners;
 use crate::{
-    config::{DefaultMatch, Place, Profile, Reach, Source},
-    ports::{LoadAsk, SeriesSelector},
+    config::{DefaultMatch, Identity, Place, Reach, Source},
+    ports::SeriesSelector,
 };
 
 /// Between the parts of a key; no label, namespace or name holds it.
@@ -31,7 +31,9 @@ pub(super) type Owners = HashMap<ClusterId, PodOwners>;
 /// Keys of asks to slots.
 #[derive(Debug)]
 pub(super) struct Index<'p> {
-    profile: &'p Profile,
+    /// Name of the profile, for messages.
+    profile: &'p str,
+    identity: &'p Identity,
     cluster: Where<'p>,
     /// Labels to group by.
     pub(super) by: Vec<String>,
@@ -85,7 +87,7 @@ enum Step {
 }
 
 impl<'p> Index<'p> {
-    pub(super) fn new(profile: &'p Profile, source: &'p Source) -> Self {
+    pub(super) fn new(profile: &'p str, identity: &'p Identity, source: &'p Source) -> Self {
         let mut by = Vec::new();
         let cluster = match &source.reach {
             Reach::Cluster(id) => Where::One(id.clone()),
@@ -94,7 +96,7 @@ impl<'p> Index<'p> {
                 Where::Column { column: 0, home, local: ClusterId::local() }
             }
         };
-        Self { profile, cluster, by, shapes: Vec::new(), slots: HashMap::new() }
+        Self { profile, identity, cluster, by, shapes: Vec::new(), slots: HashMap::new() }
     }
 
     /// Number of slots.
@@ -103,8 +105,13 @@ impl<'p> Index<'p> {
     }
 
     /// The slot of an ask in a cluster; what a person must mend where the profile cannot find its series.
-    pub(super) fn slot(&mut self, ask: &LoadAsk, cluster: &ClusterId) -> Result<usize, String> {
-        let (shape, parts) = self.locate(ask)?;
+    pub(super) fn slot(
+        &mut self,
+        target: &Target,
+        selector: &SeriesSelector,
+        cluster: &ClusterId,
+    ) -> Result<usize, String> {
+        let (shape, parts) = self.locate(target, selector)?;
         let shape = self.shapes.iter().position(|s| *s == shape).unwrap_or_else(|| {
             self.shapes.push(shape);
             self.shapes.len() - 1
@@ -139,7 +146,7 @@ impl<'p> Index<'p> {
         cluster: &str,
         owners: &Owners,
     ) -> Option<()> {
-        let id = &self.profile.identity;
+        let id = self.identity;
         match step {
             Step::Label(column) => push(key, cell(*column)),
             Step::Workload(column, kind) => {
@@ -163,13 +170,17 @@ impl<'p> Index<'p> {
     }
 
     /// How an ask finds its series, and what stands there for it.
-    fn locate(&mut self, ask: &LoadAsk) -> Result<(Vec<Step>, Vec<String>), String> {
-        let profile = self.profile;
-        let (namespace, name) = (&*ask.target.namespace, &*ask.target.name);
-        let missing = |what: &str| format!("profile {} cannot find series by {what}", profile.name);
-        let route = || profile.identity.route.as_ref().ok_or_else(|| missing("route"));
-        let service = || profile.identity.service.as_ref().ok_or_else(|| missing("service"));
-        match (&ask.selector, profile.identity.default) {
+    fn locate(
+        &mut self,
+        target: &Target,
+        selector: &SeriesSelector,
+    ) -> Result<(Vec<Step>, Vec<String>), String> {
+        let (profile, id) = (self.profile, self.identity);
+        let (namespace, name) = (&*target.namespace, &*target.name);
+        let missing = |what: &str| format!("profile {profile} cannot find series by {what}");
+        let route = || id.route.as_ref().ok_or_else(|| missing("route"));
+        let service = || id.service.as_ref().ok_or_else(|| missing("service"));
+        match (selector, id.default) {
             (SeriesSelector::Route(name), _) => Ok(self.place(route()?, Step::Route, namespace, name)),
             (SeriesSelector::Profile, DefaultMatch::Route) => {
                 Ok(self.place(route()?, Step::Route, namespace, name))
@@ -179,13 +190,13 @@ impl<'p> Index<'p> {
                 Ok(self.place(service()?, Step::Service, namespace, name))
             }
             (SeriesSelector::Profile, DefaultMatch::Workload) => {
-                let kind = &*ask.target.kind;
-                let place = profile.identity.workload.as_ref().and_then(|w| w.of(kind)).ok_or_else(|| {
-                    format!("profile {} has no label for the kind {kind}; give load.match", profile.name)
+                let kind = &*target.kind;
+                let place = id.workload.as_ref().and_then(|w| w.of(kind)).ok_or_else(|| {
+                    format!("profile {profile} has no label for the kind {kind}; give load.match")
                 })?;
                 Ok(self.place(place, |column| Step::Workload(column, kind.to_owned()), namespace, name))
             }
-            (SeriesSelector::Profile, DefaultMatch::Pod) => self.pods(ask),
+            (SeriesSelector::Profile, DefaultMatch::Pod) => self.pods(target),
             (SeriesSelector::Labels(labels), _) => self.labels(namespace, labels),
         }
     }
@@ -195,8 +206,8 @@ impl<'p> Index<'p> {
         namespace: &str,
         labels: &BTreeMap<String, String>,
     ) -> Result<(Vec<Step>, Vec<String>), String> {
-        let profile = &self.profile.name;
-        let known = self.profile.match_labels().ok_or_else(|| {
+        let profile = self.profile;
+        let known = self.identity.match_labels().ok_or_else(|| {
             format!("profile {profile} has no label with the namespace: its labels could be another's; use match.route or match.service")
         })?;
         let (mut steps, mut parts) = self.namespace(namespace);
@@ -225,21 +236,21 @@ impl<'p> Index<'p> {
         (steps, parts)
     }
 
-    fn pods(&mut self, ask: &LoadAsk) -> Result<(Vec<Step>, Vec<String>), String> {
-        let id = &self.profile.identity;
+    fn pods(&mut self, target: &Target) -> Result<(Vec<Step>, Vec<String>), String> {
+        let id = self.identity;
         let (Some(namespace), Some(pod)) = (&id.namespace, &id.pod) else {
-            return Err(format!("profile {} names no labels of pod and namespace", self.profile.name));
+            return Err(format!("profile {} names no labels of pod and namespace", self.profile));
         };
-        let (mut steps, mut parts) = self.namespace(&ask.target.namespace);
+        let (mut steps, mut parts) = self.namespace(&target.namespace);
         steps.push(Step::Owner { namespace: self.column(namespace), pod: self.column(pod) });
-        parts.extend([ask.target.kind.to_string(), ask.target.name.to_string()]);
+        parts.extend([target.kind.to_string(), target.name.to_string()]);
         Ok((steps, parts))
     }
 
     /// The namespace is part of every key: as a label of its own, or inside of the value of a place. Only a
     /// profile of `anyNamespace` has neither.
     fn namespace(&mut self, namespace: &str) -> (Vec<Step>, Vec<String>) {
-        match &self.profile.identity.namespace {
+        match &self.identity.namespace {
             Some(label) => (vec![Step::Label(self.column(label))], vec![namespace.to_owned()]),
             None => (Vec::new(), Vec::new()),
         }

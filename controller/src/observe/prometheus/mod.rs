@@ -7,12 +7,15 @@
 //! asks ──> triggers, each its own query, inside its namespace and budget ──> board ─────────> numbers
 //! ```
 //!
+//! CPU ──> one query of a profile a minute, beside the ticks ──> desk ──> readings for those who learn    cpu
+//!
 //! Sources are asked at the same time and fail alone: a doubt reaches the clusters of its source only. Triggers are
 //! asked in the background and pin their numbers to a board; a tick takes what is there.
 
 pub mod answer;
 mod archive;
 mod client;
+mod cpu;
 mod credentials;
 mod group;
 mod identity;
@@ -26,16 +29,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::join_all;
 use loadline_policies::{
+    fleet::CpuSample,
     ids::{ClusterId, PolicyKey},
     now::Now,
-    reading::Doubt,
+    reading::{Doubt, Observed},
 };
 
 pub use archive::PrometheusArchive;
 pub use client::Traffic;
 pub use pod_owners::SharedPodOwners;
 
-use self::{client::Client, group::Group, triggers::Triggers};
+use self::{client::Client, cpu::Desk, group::Group, triggers::Triggers};
 use crate::{
     config::{Config, Profiles, Reach, Source},
     ports::{LoadAsk, LoadReading, Readings, Telemetry},
@@ -49,6 +53,7 @@ pub struct PrometheusTelemetry {
     profiles: Profiles,
     clients: Vec<Arc<Client>>,
     triggers: Triggers,
+    cpu: Desk,
     owners: SharedPodOwners,
     traffic: Arc<Traffic>,
 }
@@ -66,6 +71,7 @@ impl PrometheusTelemetry {
             profiles: config.profiles.clone(),
             clients,
             triggers,
+            cpu: Desk::default(),
             owners,
             traffic,
         }
@@ -131,14 +137,31 @@ impl PrometheusTelemetry {
         group.join(ask, cluster, expected)
     }
 
-    async fn loads(&self, asks: &[LoadAsk]) -> Readings {
+    async fn loads(&self, asks: &[LoadAsk], now: Now) -> Readings {
         let mut readings = Readings::default();
         let groups = self.groups(asks, &mut readings);
+        let cpu = self.cpu(&groups, now);
         let reads = self.clients.iter().zip(groups).map(|(client, groups)| self.read_source(client, groups));
         for (policy, cluster, reading) in join_all(reads).await.into_iter().flatten() {
             readings.loads.insert((policy, cluster), reading);
         }
+        for (policy, cluster, read) in cpu {
+            if let Some(reading) = readings.loads.get_mut(&(policy, cluster)) {
+                reading.cpu = Some(read);
+            }
+        }
         readings
+    }
+
+    /// What was answered about CPU since the last tick; nothing is waited for.
+    fn cpu(&self, groups: &[Vec<Group<'_>>], now: Now) -> Vec<(PolicyKey, ClusterId, Observed<CpuSample>)> {
+        let mut read = Vec::new();
+        for (source, groups) in self.clients.iter().enumerate().zip(groups) {
+            for (profile, members) in groups.iter().filter_map(Group::cpu) {
+                read.extend(self.cpu.read(source, profile, members, &self.owners, now.mono));
+            }
+        }
+        read
     }
 
     async fn read_source(
@@ -161,16 +184,16 @@ impl PrometheusTelemetry {
 }
 
 fn doubt(readings: &mut Readings, policy: &PolicyKey, cluster: &ClusterId, doubt: Doubt) {
-    let reading = LoadReading { steady: Err(doubt), burst: None };
+    let reading = LoadReading { steady: Err(doubt), burst: None, cpu: None };
     readings.loads.insert((policy.clone(), cluster.clone()), reading);
 }
 
 impl Telemetry for PrometheusTelemetry {
-    async fn read(&self, asks: &[LoadAsk], _now: Now) -> Readings {
+    async fn read(&self, asks: &[LoadAsk], now: Now) -> Readings {
         // Triggers are asked beside the load, and no load waits for them: a tenant's slow query delays the
         // tenant.
         let asked = self.triggers.ask(&self.clients, asks);
-        let mut readings = self.loads(asks).await;
+        let mut readings = self.loads(asks, now).await;
         readings.triggers = self.triggers.answers(asked).await;
         readings
     }

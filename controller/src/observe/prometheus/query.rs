@@ -155,7 +155,7 @@ pub fn past(profile: &Profile, source: &Source, by: &[String], slot: Duration) -
 }
 
 /// Where a label stands, or is put.
-fn column(columns: &mut Vec<String>, label: &str) -> usize {
+pub(super) fn column(columns: &mut Vec<String>, label: &str) -> usize {
     columns.iter().position(|c| c == label).unwrap_or_else(|| {
         columns.push(label.to_owned());
         columns.len() - 1
@@ -250,12 +250,12 @@ impl Builder<'_> {
     }
 }
 
-fn selector(metric: &str, matchers: &str) -> String {
+pub(super) fn selector(metric: &str, matchers: &str) -> String {
     if matchers.is_empty() { metric.to_owned() } else { format!("{metric}{{{matchers}}}") }
 }
 
 /// A PromQL duration.
-fn duration(d: Duration) -> String {
+pub(super) fn duration(d: Duration) -> String {
     if d.subsec_millis() == 0 { format!("{}s", d.as_secs()) } else { format!("{}ms", d.as_millis()) }
 }
 
@@ -269,8 +269,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    const LATENCY: Detail = Detail { latency: true, endpoints: false };
-    const ALL: Detail = Detail { latency: true, endpoints: true };
+    const LATENCY: Detail = Detail { latency: true, endpoints: false, cpu: false };
+    const ALL: Detail = Detail { latency: true, endpoints: true, cpu: false };
 
     fn queries(source: &str, profile: &str, by: &[&str], detail: Detail) -> String {
         let config = Config::parse(&format!("sources: [{{name: a, url: 'http://a', {source}}}]")).unwrap();

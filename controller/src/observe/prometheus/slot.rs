@@ -108,7 +108,7 @@ impl Slots {
         });
         match reader {
             Some(reader) => reader.read(),
-            None => LoadReading { steady: Err(Doubt::NotYetRead), burst: None },
+            None => LoadReading { steady: Err(Doubt::NotYetRead), burst: None, cpu: None },
         }
     }
 }
@@ -167,7 +167,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&self) -> LoadReading {
         let burst = self.source.windows.burst.map(|window| self.burst(window));
-        LoadReading { steady: self.steady(), burst }
+        LoadReading { steady: self.steady(), burst, cpu: None }
     }
 
     fn steady(&self) -> Observed<LoadSample> {
@@ -306,7 +306,7 @@ fn share(reporting: u32, seen: u32, replicas: u32) -> Coverage {
     Coverage { reporting: u32::try_from(share).unwrap_or(replicas), expected: replicas }
 }
 
-fn timestamp(seconds: f64) -> Option<Timestamp> {
+pub(super) fn timestamp(seconds: f64) -> Option<Timestamp> {
     let since = Duration::try_from_secs_f64(seconds).ok()?;
     Timestamp::UNIX_EPOCH.checked_add(since).ok()
 }

@@ -28,6 +28,8 @@ pub(super) struct Capacities {
     lower: Changing<Of, f64, AtomicU64>,
     upper: Changing<Of, f64, AtomicU64>,
     confidence: Changing<Of, f64, AtomicU64>,
+    estimate: Changing<Of, f64, AtomicU64>,
+    per_thousand: Changing<Of, f64, AtomicU64>,
     windows: Changing<Of, i64, AtomicI64>,
     knees: Changing<Of, i64, AtomicI64>,
     source: Changing<From, i64, AtomicI64>,
@@ -54,6 +56,16 @@ impl Capacities {
             &self.upper,
         );
         floats("capacity_confidence", "How far the learned capacity was borne out, 0 to 1", &self.confidence);
+        floats(
+            "capacity_cpu_estimate",
+            "Weighted requests per second that one replica bears by its CPU, until that is learned",
+            &self.estimate,
+        );
+        floats(
+            "capacity_cpu_seconds_per_thousand",
+            "CPU seconds of 1,000 weighted requests",
+            &self.per_thousand,
+        );
         r.register(
             "capacity_day_windows",
             "Healthy windows of the day under way that teach",
@@ -69,6 +81,8 @@ impl Capacities {
         self.lower.show(of(|known| known.lower));
         self.upper.show(of(|known| known.upper));
         self.confidence.show(of(|known| Some(known.confidence)));
+        self.estimate.show(of(|known| known.cpu?.estimate));
+        self.per_thousand.show(of(|known| known.cpu?.per_thousand));
         self.windows.show(each(judged, |d| d.capacity.map(|known| i64::from(known.windows))));
         self.knees.show(each(judged, |d| d.capacity.map(|known| i64::from(known.knees))));
         let sources = judged.iter().filter_map(|(of, d)| {
@@ -84,6 +98,7 @@ const fn name(source: Source) -> &'static str {
         Source::Declared => "declared",
         Source::Learned => "learned",
         Source::Provisional => "provisional",
+        Source::Estimated => "estimated",
         Source::Learning => "learning",
     }
 }

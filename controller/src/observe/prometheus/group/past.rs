@@ -154,7 +154,7 @@ mod tests {
             target: Target::new("apps/v1", "Deployment", "shop", name),
             profile: profile.into(),
             selector: SeriesSelector::Profile,
-            detail: Detail { latency: true, endpoints: true },
+            detail: Detail { latency: true, endpoints: true, cpu: false },
             expected: [(ClusterId::local(), 3)].into(),
             triggers: BTreeMap::new(),
         }

@@ -27,7 +27,7 @@ fn ask(policy: &str, profile: &str, expected: &[(&str, u32)]) -> LoadAsk {
         target: Target::new("apps/v1", "Deployment", namespace, name),
         profile: profile.into(),
         selector: SeriesSelector::Profile,
-        detail: Detail { latency: true, endpoints: false },
+        detail: Detail { latency: true, endpoints: false, cpu: false },
         expected: expected.iter().map(|(c, n)| (ClusterId::new(c), *n)).collect(),
         triggers: BTreeMap::new(),
     }

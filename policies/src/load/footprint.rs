@@ -1,0 +1,80 @@
+//! What the replicas of all clusters use of the CPU, and what they ask for: what the estimate by CPU is learned from.
+
+use std::time::Duration;
+
+use crate::{
+    capacity::{self, Known, Learner, Usage, Window},
+    fleet::{Footprint, Instance, Workload},
+    memory::PolicyMemory,
+    now::Now,
+    reading::{Coverage, Doubt, finite},
+};
+
+/// The largest share of replicas whose CPU may be missing: with more, those that report may not be like the others.
+const MAX_SILENT: f64 = 0.1;
+
+/// What a replica is made of. Where clusters differ, the images of all of them and the smallest request, which gives the
+/// smallest capacity. `None` unless it is seen everywhere.
+fn footprint(workload: &Workload) -> Option<Footprint> {
+    let mut seen = workload.instances.values().map(|instance| instance.as_ref().ok()?.footprint);
+    let first = seen.next()??;
+    seen.try_fold(first, |all, one| {
+        let one = one?;
+        let images =
+            if all.images == one.images { all.images } else { all.images.rotate_left(1) ^ one.images };
+        let cpu_request = all.cpu_request.zip(one.cpu_request).map(|(a, b)| a.min(b));
+        Some(Footprint { images, cpu_request })
+    })
+}
+
+/// What is known of the capacity of one replica: what it asks for by now moves the estimate at once.
+pub(super) fn capacity(workload: &Workload, memory: &mut PolicyMemory) -> Known {
+    if let Some(cpu) = &mut memory.cpu {
+        cpu.see(footprint(workload));
+    }
+    let declared = workload.policy.capacity.per_replica;
+    capacity::known(declared, memory.capacity.as_deref(), memory.cpu.as_deref())
+}
+
+/// Learns from a reading of CPU, if this tick has one; forgets it all once the capacity is learned.
+pub(super) fn learn_cpu(workload: &Workload, window: Option<Window>, memory: &mut PolicyMemory, now: Now) {
+    let learner = memory.capacity.as_deref();
+    if learner.is_some_and(|learner| !learner.is_learning()) {
+        memory.cpu = None;
+        return;
+    }
+    let Some(usage) = usage(workload, now) else { return };
+    let steady = learner.and_then(Learner::steady);
+    let cpu = memory.cpu.get_or_insert_default();
+    cpu.see(footprint(workload));
+    cpu.learn(window, usage, steady, now.mono);
+}
+
+/// The CPU of all clusters together; `None` where none was asked for.
+fn usage(workload: &Workload, now: Now) -> Option<Result<Usage, Doubt>> {
+    let mut seen = workload.instances.values().flatten().filter(|instance| instance.ready > 0).peekable();
+    let asked = |instance: &Instance| instance.cpu.is_some();
+    if !seen.clone().any(asked) {
+        return None;
+    }
+    seen.peek()?;
+    let nothing = Usage { cores: 0.0, reporting: 0, length: Duration::ZERO };
+    Some(seen.try_fold(nothing, |sum, instance| {
+        let reading = instance.cpu.as_ref().map_or(Err(Doubt::NotYetRead), Clone::clone)?;
+        let age = reading.age(now.wall);
+        let sample = reading.value;
+        // What is older than its own window is of another load.
+        if age > sample.window {
+            return Err(Doubt::Stale { age });
+        }
+        let Coverage { reporting, expected } = reading.coverage;
+        if reporting == 0 || f64::from(reading.coverage.silent()) > MAX_SILENT * f64::from(expected) {
+            return Err(Doubt::Partial(reading.coverage));
+        }
+        Ok(Usage {
+            cores: sum.cores + finite(sample.cores)?,
+            reporting: sum.reporting.saturating_add(reporting),
+            length: sum.length.max(sample.window),
+        })
+    }))
+}
