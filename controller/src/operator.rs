@@ -242,7 +242,7 @@ fn restored(objects: &Objects, profiles: &KnownProfiles, clock: &dyn Clock) -> M
     let remembered = objects.policies.iter().filter_map(|policy| {
         let memory = status::remembered(policy.status.as_ref()?, now);
         let uid = policy.metadata.uid.clone().unwrap_or_default();
-        Some((key_of(policy), PolicyMemory { uid, ..memory }))
+        Some((key_of(policy), Box::new(PolicyMemory { uid, ..memory })))
     });
     let memory = Memory { policies: remembered.collect() };
     Mind { memory, profiles: profiles.clone(), ..Mind::default() }

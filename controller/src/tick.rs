@@ -16,17 +16,19 @@ use loadline_policies::{
 pub fn tick(fleet: &Fleet, memory: &mut Memory) -> Plan<Proposed> {
     memory.policies.retain(|key, _| fleet.workloads.contains_key(key) || fleet.invalid.contains_key(key));
     let mut actions = Vec::new();
-    let mut decisions = BTreeMap::new();
+    // Made whole in the end: a map that is filled one by one is half empty.
+    let mut decisions = Vec::with_capacity(fleet.workloads.len() + fleet.invalid.len());
     for (key, workload) in &fleet.workloads {
         let remembered = memory.policies.entry(key.clone()).or_default();
         let (decision, wanted) =
             judge::judge(workload, fleet.freeze.as_ref(), &fleet.clusters, remembered, fleet.now);
         actions.extend(wanted);
-        decisions.insert(key.clone(), decision);
+        decisions.push((key.clone(), decision));
     }
     for (key, invalid) in &fleet.invalid {
-        decisions.insert(key.clone(), judge::refuse(invalid));
+        decisions.push((key.clone(), judge::refuse(invalid)));
     }
+    let decisions: BTreeMap<_, _> = decisions.into_iter().collect();
     let wake_at = decisions.values().filter_map(|d| d.wake_at).min();
     Plan { at: fleet.now, actions, decisions, wake_at }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    ids::{ClusterId, PolicyKey},
+    ids::{ByCluster, ClusterId, PolicyKey},
     now::Now,
     policy::Policy,
     reading::{Doubt, Observed},
@@ -78,7 +78,7 @@ pub struct Workload {
     /// What a person asked for; shared, since most policies are the same from tick to tick.
     pub policy: Arc<Policy>,
     /// What is seen of the target, per cluster.
-    pub instances: BTreeMap<ClusterId, Result<Instance, TargetProblem>>,
+    pub instances: ByCluster<Result<Instance, TargetProblem>>,
     /// The user's own signals, by trigger name.
     pub triggers: BTreeMap<String, Observed<f64>>,
     /// Others that scale the same target.

@@ -1,8 +1,12 @@
 //! Names of things: clusters, policies, scale targets.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
-use serde::Serialize;
+use litemap::LiteMap;
+use serde::{Serialize, Serializer};
 
 /// The name of a cluster; the one that the operator runs in is [`ClusterId::local`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -18,7 +22,8 @@ impl ClusterId {
     /// The cluster that the operator itself runs in.
     #[must_use]
     pub fn local() -> Self {
-        Self::new("local")
+        static LOCAL: LazyLock<ClusterId> = LazyLock::new(|| ClusterId::new("local"));
+        LOCAL.clone()
     }
 
     /// The name.
@@ -32,6 +37,14 @@ impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Something of each cluster. Most workloads are in one: a node of a `BTreeMap` has room for eleven.
+pub type ByCluster<V> = LiteMap<ClusterId, V>;
+
+/// Writes a [`ByCluster`] as a map also where it is empty.
+pub(crate) fn as_map<V: Serialize, S: Serializer>(map: &ByCluster<V>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_map(map.iter())
 }
 
 /// An `ElasticPolicy` by namespace and name; shown as `namespace/name`.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     capacity::{CpuLearner, Learner},
     forecast::Forecaster,
-    ids::{ClusterId, PolicyKey, Target},
+    ids::{ByCluster, PolicyKey, Target, as_map},
     lead_time::LeadTime,
     load::awaited::Awaited,
     now::{Mono, Now},
@@ -22,8 +22,8 @@ use crate::{
 /// The memory of the whole fleet, by policy.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    /// By policy; entries of deleted policies are dropped by the tick.
-    pub policies: BTreeMap<PolicyKey, PolicyMemory>,
+    /// By policy; entries of deleted policies are dropped by the tick. Boxed, since nodes of the map are half empty.
+    pub policies: BTreeMap<PolicyKey, Box<PolicyMemory>>,
 }
 
 /// The memory of one policy.
@@ -44,7 +44,8 @@ pub struct PolicyMemory {
     pub doubted_at: Option<Mono>,
     /// Ready replicas by cluster that can still be the fewest of a rate window: oldest first, replicas
     /// strictly rising. Kept by `load::settling`.
-    pub ready: BTreeMap<ClusterId, VecDeque<ReadyCount>>,
+    #[serde(serialize_with = "as_map")]
+    pub ready: ByCluster<VecDeque<ReadyCount>>,
     /// Recent recommendations that can still be the highest of the down window: oldest first, replicas
     /// strictly falling. Kept by `behaviour::stabilise`.
     pub highs: VecDeque<Recommendation>,
@@ -60,11 +61,14 @@ pub struct PolicyMemory {
     /// Since when the activation signal is at or under its threshold.
     pub idle_since: Option<Mono>,
     /// What we last wrote or accepted as wanted, per cluster: a difference is somebody else's write.
-    pub last_wanted: BTreeMap<ClusterId, u32>,
+    #[serde(serialize_with = "as_map")]
+    pub last_wanted: ByCluster<u32>,
     /// Our own writes that the watch has not shown yet, per cluster.
-    pub in_flight: BTreeMap<ClusterId, InFlight>,
+    #[serde(serialize_with = "as_map")]
+    pub in_flight: ByCluster<InFlight>,
     /// Foreign values below [`Self::last_wanted`] that are being restored, per cluster; each counts once.
-    pub restoring: BTreeMap<ClusterId, u32>,
+    #[serde(serialize_with = "as_map")]
+    pub restoring: ByCluster<u32>,
     /// When we last wrote fewer replicas: who puts them back undoes it.
     pub lowered_at: Option<Mono>,
     /// Foreign changes that undid ours, oldest first.
@@ -76,7 +80,8 @@ pub struct PolicyMemory {
     /// The latency term's try: whether more replicas helped.
     pub latency: Option<LatencyTry>,
     /// How long replicas take to become ready, per cluster.
-    pub lead: BTreeMap<ClusterId, LeadTime>,
+    #[serde(serialize_with = "as_map")]
+    pub lead: ByCluster<LeadTime>,
     /// Since when the forecast would do with fewer.
     pub surplus: Option<Surplus>,
     /// That the forecaster has not learned its past yet.

@@ -10,7 +10,7 @@ use crate::{
     capacity::Known,
     fleet::ObjectVersion,
     forecast::Forecast,
-    ids::{ClusterId, PolicyKey, Target},
+    ids::{ByCluster, ClusterId, PolicyKey, Target, as_map},
     lead_time::Learned,
     now::{Mono, Now},
     policy::Mode,
@@ -145,15 +145,18 @@ pub struct Decision {
     /// What is expected of the load.
     pub forecast: Option<Forecast>,
     /// How long replicas take to become ready, by cluster, where that was learned.
-    pub lead: BTreeMap<ClusterId, Learned>,
+    #[serde(serialize_with = "as_map")]
+    pub lead: ByCluster<Learned>,
     /// Every source that had a say.
     pub proposals: Vec<Proposal>,
     /// The result: replicas after behaviour and bounds. In modes that do not write: the recommendation.
     pub desired: u32,
     /// `desired`, spread over the clusters.
-    pub placement: BTreeMap<ClusterId, u32>,
+    #[serde(serialize_with = "as_map")]
+    pub placement: ByCluster<u32>,
     /// Ready replicas by cluster.
-    pub ready: BTreeMap<ClusterId, u32>,
+    #[serde(serialize_with = "as_map")]
+    pub ready: ByCluster<u32>,
     /// What fits nowhere.
     pub shortfall: u32,
     /// What is in doubt: the signal's name and why.

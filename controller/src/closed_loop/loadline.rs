@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use loadline_policies::{
     fleet::{Cluster, ClusterState, Fleet, Instance, LoadSample, ObjectVersion, Workload},
     forecast::Forecast,
-    ids::ClusterId,
+    ids::{ByCluster, ClusterId},
     memory::{self, Memory},
     now::Now,
     plan::{Action, Outcome},
@@ -40,7 +40,7 @@ impl LoadlineScaler {
         let points = Points::new(policy.forecast.quantile);
         let workload = Workload {
             policy: Arc::new(policy),
-            instances: BTreeMap::new(),
+            instances: ByCluster::new(),
             triggers: BTreeMap::new(),
             contenders: Vec::new(),
         };
@@ -74,7 +74,7 @@ impl Scaler for LoadlineScaler {
             burst: None,
         };
         for workload in self.fleet.workloads.values_mut() {
-            workload.instances = BTreeMap::from([(ClusterId::local(), Ok(instance.clone()))]);
+            workload.instances = ByCluster::from_iter([(ClusterId::local(), Ok(instance.clone()))]);
         }
         let plan = tick(&self.fleet, &mut self.memory);
         let wanted = plan.actions.first().map_or(view.spec, |Action::Scale(scale)| scale.to);

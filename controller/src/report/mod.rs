@@ -53,7 +53,8 @@ pub struct Reporter {
     instance: String,
     /// A change that is only worth a write soon waits until the last one is this old.
     pace: Duration,
-    ledger: HashMap<PolicyKey, Entry>,
+    // Boxed: a table is up to half empty.
+    ledger: HashMap<PolicyKey, Box<Entry>>,
     backoff: Backoff<PolicyKey>,
     told: Told,
     aftermath: Aftermath,
@@ -175,7 +176,8 @@ impl Reporter {
         let known = self.ledger.get(key).filter(|entry| entry.uid == uid);
         let empty = ElasticPolicyStatus::default();
         let previous = known.map(|e| &e.status).or(object.status.as_ref()).unwrap_or(&empty);
-        let status = status::of(decision, memory.policies.get(key), change, previous, plan.at);
+        let status =
+            status::of(decision, memory.policies.get(key).map(Box::as_ref), change, previous, plan.at);
         let changed = match status::urgency(previous, &status) {
             Urgency::None => false,
             Urgency::Soon => known.is_none_or(|e| plan.at.mono.since(e.at) >= self.pace),
@@ -206,7 +208,8 @@ impl Reporter {
             let write = StatusWrite { policy, resource_version: version, status: status.clone() };
             self.queue.status(key.clone(), write);
         }
-        self.ledger.insert(key.clone(), Entry { uid, status, at, owed, versions });
+        let entry = Entry { uid, status, at, owed, versions };
+        self.ledger.insert(key.clone(), Box::new(entry));
     }
 
     fn report_actions(&mut self, plan: &Plan<Applied>, objects: &HashMap<PolicyKey, &Arc<ElasticPolicy>>) {

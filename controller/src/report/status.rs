@@ -3,7 +3,7 @@
 //! Numbers are quantised and the ones that move by themselves (load, ready replicas, the sentence of the reason)
 //! never cause a write: an unchanged world writes nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -14,7 +14,7 @@ use loadline_crds::elastic_policy::{
 use loadline_policies::{
     desired,
     forecast::{Forecast, trust::Trust},
-    ids::ClusterId,
+    ids::{ByCluster, ClusterId},
     lead_time::{LeadTime, Learned},
     load::awaited::Awaited,
     memory::{LatencyTry, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
@@ -282,7 +282,7 @@ fn lead_time(learned: &Learned) -> LeadTimeStatus {
 }
 
 /// What an earlier leader had learned about lead times; what cannot be one is dropped.
-fn remembered_lead(clusters: &[ClusterStatus]) -> BTreeMap<ClusterId, LeadTime> {
+fn remembered_lead(clusters: &[ClusterStatus]) -> ByCluster<LeadTime> {
     let seconds = |n: i32| u64::try_from(n).ok().map(Duration::from_secs);
     let of = |cluster: &ClusterStatus| {
         let LeadTimeStatus { p50_seconds, p95_seconds, samples } = cluster.lead_time?;

@@ -9,7 +9,7 @@ use loadline_crds::elastic_policy::{
 use loadline_policies::{
     fleet::{ObjectVersion, Totals},
     forecast::trust::Trust,
-    ids::{ClusterId, Target},
+    ids::{ByCluster, ClusterId, Target},
     lead_time::{LeadTime, Learned},
     memory::TryPhase,
     now::Now,
@@ -45,11 +45,11 @@ fn decision(desired: u32, load: f64, fresh: bool) -> Decision {
         redundancy: Some(300.0 / load),
         latency: None,
         forecast: None,
-        lead: BTreeMap::new(),
+        lead: ByCluster::new(),
         proposals: Vec::new(),
         desired,
-        placement: BTreeMap::from([(ClusterId::local(), desired)]),
-        ready: BTreeMap::from([(ClusterId::local(), 3)]),
+        placement: ByCluster::from_iter([(ClusterId::local(), desired)]),
+        ready: ByCluster::from_iter([(ClusterId::local(), 3)]),
         shortfall: 0,
         doubts: Vec::new(),
         reasons: vec![Reason::new(ReasonCode::InsideBand, format!("load is {load}"))],
@@ -294,7 +294,7 @@ fn a_learned_lead_time_survives_a_restart_and_a_second_more_is_no_write() {
     let lead = |p95| {
         let p50 = Duration::from_secs(150);
         let learned = Learned { p50, p95: Duration::from_secs(p95), samples: 20 };
-        Decision { lead: BTreeMap::from([(ClusterId::local(), learned)]), ..decision(3, 200.0, true) }
+        Decision { lead: ByCluster::from_iter([(ClusterId::local(), learned)]), ..decision(3, 200.0, true) }
     };
     let of = |decision: &Decision, previous: &ElasticPolicyStatus| {
         status::of(decision, None, None, previous, now(0))

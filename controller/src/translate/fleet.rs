@@ -10,7 +10,7 @@ use loadline_policies::{
     fleet::{
         Cluster, ClusterState, Contender, Fleet, Freeze, Instance, InvalidPolicy, TargetProblem, Workload,
     },
-    ids::{ClusterId, PolicyKey, TargetObject},
+    ids::{ByCluster, ClusterId, PolicyKey, TargetObject},
     now::Now,
     policy::{Mode, PerReplica, Policy},
     reading::Doubt,
@@ -35,7 +35,8 @@ impl Translator {
     pub fn fleet(&self, objects: &Objects, readings: &Readings, profiles: &KnownProfiles, now: Now) -> Fleet {
         let ids = cluster_ids(objects);
         let writers = self.writers();
-        let mut workloads = BTreeMap::new();
+        // Sorted whole: maps that are filled one by one are half empty.
+        let mut workloads = Vec::with_capacity(self.policies.len());
         let mut invalid: BTreeMap<PolicyKey, InvalidPolicy> = objects
             .malformed
             .iter()
@@ -51,7 +52,7 @@ impl Translator {
                     let complaints = against_profile(&parsed.policy, &parsed.selector, profiles);
                     if complaints.is_empty() {
                         let workload = workload(&parsed.policy, objects, readings, &ids, &writers);
-                        workloads.insert(key.clone(), workload);
+                        workloads.push((key.clone(), workload));
                         continue;
                     }
                     complaints
@@ -60,7 +61,8 @@ impl Translator {
             invalid.insert(key.clone(), invalid_policy(entry, &complaints));
         }
         let clusters = ids.into_iter().map(|id| (id.clone(), cluster(&id, objects))).collect();
-        Fleet { now, freeze: freeze(objects.lever.as_deref(), now), clusters, workloads, invalid }
+        let freeze = freeze(objects.lever.as_deref(), now);
+        Fleet { now, freeze, clusters, workloads: workloads.into_iter().collect(), invalid }
     }
 
     /// The policies that may write, by what they write to.
@@ -125,7 +127,7 @@ fn workload(
     clusters: &BTreeSet<ClusterId>,
     writers: &Writers<'_>,
 ) -> Workload {
-    let mut instances = BTreeMap::new();
+    let mut instances = ByCluster::with_capacity(clusters.len());
     for id in clusters {
         let seen = objects.targets.get(&(id.clone(), policy.target.clone()));
         let instance = match seen {

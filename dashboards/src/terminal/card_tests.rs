@@ -1,11 +1,11 @@
 //! Cards as they look.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use loadline_policies::{
     capacity::{Known, Source},
     fleet::Totals,
-    ids::ClusterId,
+    ids::{ByCluster, ClusterId},
     plan::Proposal,
     reading::Doubt,
     reason::{Reason, ReasonCode},
@@ -35,11 +35,11 @@ fn calm() -> Decision {
         redundancy: Some(1.395),
         latency: Some(0.118),
         forecast: None,
-        lead: BTreeMap::new(),
+        lead: ByCluster::new(),
         proposals: vec![Proposal { source: "load".into(), replicas: 10 }],
         desired: 12,
-        placement: BTreeMap::from([(ClusterId::local(), 12)]),
-        ready: BTreeMap::from([(ClusterId::local(), 9)]),
+        placement: ByCluster::from_iter([(ClusterId::local(), 12)]),
+        ready: ByCluster::from_iter([(ClusterId::local(), 9)]),
         shortfall: 0,
         doubts: Vec::new(),
         reasons: vec![Reason::new(
@@ -69,7 +69,7 @@ fn overloaded_in_doubt() -> Decision {
         redundancy: Some(0.565),
         latency: Some(1.9),
         forecast: None,
-        lead: BTreeMap::new(),
+        lead: ByCluster::new(),
         proposals: vec![
             Proposal { source: "load".into(), replicas: 14 },
             Proposal { source: "schedule lunch".into(), replicas: 16 },
@@ -178,7 +178,7 @@ fn an_invalid_policy_still_has_a_card() {
         redundancy: None,
         latency: None,
         forecast: None,
-        lead: BTreeMap::new(),
+        lead: ByCluster::new(),
         proposals: Vec::new(),
         reasons: vec![Reason::new(ReasonCode::InvalidSpec, "spec.bounds: min 5 is above max 3; swap them")],
         conditions: vec![condition(

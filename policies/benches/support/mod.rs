@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use loadline_policies::{
     fleet::{Cluster, ClusterState, Histogram, Instance, LoadSample, ObjectVersion, Workload},
-    ids::{ClusterId, PolicyKey, Target},
+    ids::{ByCluster, ClusterId, PolicyKey, Target},
     now::Now,
     policy::{
         Band, Behaviour, Bounds, Capacity, Fallback, FallbackPolicy, Forecasting, LatencyObjective,
@@ -45,7 +45,7 @@ pub(crate) fn offer(workload: &mut Workload, rate: f64, now: Now) {
         requests: rate,
         backlog: None,
     };
-    for instance in workload.instances.values_mut().flatten() {
+    for instance in workload.instances.iter_mut().filter_map(|(_, seen)| seen.as_mut().ok()) {
         instance.load = Ok(Reading::complete(sample.clone(), now.wall));
         instance.burst = Some(Ok(Reading::complete(sample.clone(), now.wall)));
     }
@@ -53,7 +53,7 @@ pub(crate) fn offer(workload: &mut Workload, rate: f64, now: Now) {
 
 /// Gives a workload so many replicas, all of them ready.
 pub(crate) fn scale(workload: &mut Workload, replicas: u32) {
-    for instance in workload.instances.values_mut().flatten() {
+    for instance in workload.instances.iter_mut().filter_map(|(_, seen)| seen.as_mut().ok()) {
         (instance.wanted, instance.current, instance.ready) = (replicas, replicas, replicas);
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn workload(number: u32, now: Now) -> Workload {
     };
     let mut workload = Workload {
         policy: Arc::new(policy(&name)),
-        instances: BTreeMap::from([(ClusterId::local(), Ok(instance))]),
+        instances: ByCluster::from_iter([(ClusterId::local(), Ok(instance))]),
         triggers: BTreeMap::new(),
         contenders: Vec::new(),
     };

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 pub(super) const WINDOW: i64 = 2 * 1_440;
 /// Minutes of the short look at calibration.
 pub(super) const SHORT: i64 = 360;
-/// Minutes of a bucket.
-const BUCKET: i64 = 60;
+/// Minutes of a bucket: what is dropped at once when it is over. Ten thousand workloads keep two days of them.
+const BUCKET: i64 = 120;
 /// Buckets of a window and the one under way.
-const BUCKETS: usize = 49;
+const BUCKETS: usize = 25;
 
 /// The loss of a quantile forecast: `q·(y - Q)` above it, `(1 - q)·(Q - y)` below; Koenker and Bassett (1978).
 #[must_use]
@@ -20,12 +20,12 @@ pub fn pinball(actual: f64, quantile: f64, q: f64) -> f64 {
     if over >= 0.0 { q * over } else { (q - 1.0) * over }
 }
 
-/// Means of several numbers over the last two days and the last six hours, in buckets of an hour.
+/// Means of several numbers over the last two days and the last six hours, in buckets of two hours.
 #[derive(Debug, Clone)]
 pub(super) struct Rolling<const N: usize> {
-    /// Number of the hour, samples, and the sum of each number; oldest first.
+    /// Number of the bucket, samples, and the sum of each number; oldest first.
     buckets: VecDeque<(i64, f32, [f32; N])>,
-    /// Sums over the hours that are over, of both windows: they change once an hour, and are asked for every minute.
+    /// Sums over the buckets that are over, of both windows: they change seldom, and are asked for every minute.
     over: [Sums<N>; 2],
 }
 
@@ -61,16 +61,16 @@ impl<const N: usize> Default for Rolling<N> {
 impl<const N: usize> Rolling<N> {
     /// Numbers of a minute.
     pub(super) fn see(&mut self, minute: i64, numbers: [f64; N]) {
-        let hour = minute.div_euclid(BUCKET);
-        if self.buckets.back().is_none_or(|(newest, ..)| *newest < hour) {
-            while self.buckets.front().is_some_and(|(oldest, ..)| (hour - oldest) * BUCKET >= WINDOW) {
+        let bucket = minute.div_euclid(BUCKET);
+        if self.buckets.back().is_none_or(|(newest, ..)| *newest < bucket) {
+            while self.buckets.front().is_some_and(|(oldest, ..)| (bucket - oldest) * BUCKET >= WINDOW) {
                 self.buckets.pop_front();
             }
             self.over = [WINDOW, SHORT].map(|window| {
-                let within = self.buckets.iter().filter(|(at, ..)| (hour - at) * BUCKET < window);
+                let within = self.buckets.iter().filter(|(at, ..)| (bucket - at) * BUCKET < window);
                 within.fold(Sums::default(), Sums::and)
             });
-            self.buckets.push_back((hour, 0.0, [0.0; N]));
+            self.buckets.push_back((bucket, 0.0, [0.0; N]));
         }
         if let Some((_, samples, sums)) = self.buckets.back_mut() {
             *samples += 1.0;

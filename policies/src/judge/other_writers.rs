@@ -102,7 +102,7 @@ fn a_policy_made_anew_starts_with_an_empty_memory_and_one_restored_keeps_its_cha
     let recent = now.wall - jiff::SignedDuration::from_secs(5);
     memory::restore(&mut restored, &[(recent, 10)], now);
     let mut scene = Scene::new(20);
-    scene.memory.policies.values_mut().for_each(|m| *m = restored.clone());
+    scene.memory.policies.values_mut().for_each(|m| **m = restored.clone());
     // The restored change counts against the rate rule.
     assert!(scene.with_load(10_000.0, now).1.is_empty());
     // Another object by the same name does not inherit it.

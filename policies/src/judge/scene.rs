@@ -93,11 +93,11 @@ impl Scene {
             burst: None,
         };
         let mut memory = Memory::default();
-        memory.policies.insert(policy.key.clone(), PolicyMemory::default());
+        memory.policies.insert(policy.key.clone(), Box::default());
         Self {
             workload: Workload {
                 policy: Arc::new(policy),
-                instances: BTreeMap::from([(here(), Ok(instance))]),
+                instances: ByCluster::from_iter([(here(), Ok(instance))]),
                 triggers: BTreeMap::new(),
                 contenders: Vec::new(),
             },

@@ -363,6 +363,6 @@ fn doubt_neither_wakes_it_nor_sends_it_to_sleep() {
         assert!(scene.judge(at(seconds)).1.is_empty());
     }
     scene.set_replicas(0);
-    scene.memory.policies.values_mut().for_each(|m| *m = PolicyMemory::default());
+    scene.memory.policies.values_mut().for_each(|m| **m = PolicyMemory::default());
     assert!(scene.judge(at(1_000)).1.is_empty());
 }

@@ -317,7 +317,7 @@ fn the_objective_is_judged_over_all_clusters_and_not_in_doubt() {
     // when one of them rolls out, or a trigger is in doubt, it is shown and not judged
     let mut doubtful = w.clone();
     doubtful.triggers.insert("backlog".into(), Err(Doubt::EmptyVector));
-    for i in w.instances.values_mut().flatten() {
+    for i in w.instances.iter_mut().filter_map(|(_, i)| i.as_mut().ok()) {
         i.rolling_out = true;
     }
     for w in [w, doubtful] {

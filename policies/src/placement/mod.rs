@@ -7,9 +7,10 @@
 //! This is the seam for the hybrid cloud: cost, room and lead times of clusters will decide here, with the same
 //! inputs (the slots) and the same output (replicas per cluster and the shortfall).
 
-use std::collections::BTreeMap;
-
-use crate::{fleet::Instance, ids::ClusterId};
+use crate::{
+    fleet::Instance,
+    ids::{ByCluster, ClusterId},
+};
 
 /// The target in one cluster, as far as placement is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ pub struct Slot<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Placement {
     /// Replicas per cluster.
-    pub clusters: BTreeMap<ClusterId, u32>,
+    pub clusters: ByCluster<u32>,
     /// What fits nowhere.
     pub shortfall: u32,
 }
@@ -40,7 +41,7 @@ pub struct Placement {
 pub fn place(desired: u32, slots: &[Slot<'_>]) -> Placement {
     if let [only] = slots {
         let replicas = if only.healthy { desired } else { only.wanted };
-        let clusters = BTreeMap::from([(only.cluster.clone(), replicas)]);
+        let clusters = ByCluster::from_iter([(only.cluster.clone(), replicas)]);
         return Placement { clusters, shortfall: desired.saturating_sub(replicas) };
     }
     let sum = |slots: &mut dyn Iterator<Item = &Slot<'_>>| slots.map(|s| u64::from(s.wanted)).sum::<u64>();
@@ -53,7 +54,7 @@ pub fn place(desired: u32, slots: &[Slot<'_>]) -> Placement {
     let weights: Vec<u64> = slots.iter().map(|s| if s.healthy { u64::from(s.wanted) } else { 0 }).collect();
     let weights = if healthy == 0 { slots.iter().map(|s| u64::from(s.healthy)).collect() } else { weights };
     let change = share(added.max(removed), &weights);
-    let clusters: BTreeMap<ClusterId, u32> = slots
+    let clusters: ByCluster<u32> = slots
         .iter()
         .zip(change)
         .map(|(slot, change)| {
@@ -129,7 +130,7 @@ mod tests {
             })
             .collect();
         let placement = place(desired, &slots);
-        (placement.clusters.into_values().collect(), placement.shortfall)
+        (placement.clusters.values().copied().collect(), placement.shortfall)
     }
 
     #[test]
