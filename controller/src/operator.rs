@@ -15,10 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use loadline_policies::{
-    ids::ClusterId,
-    memory::{Memory, PolicyMemory},
-};
+use loadline_policies::ids::ClusterId;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::{JoinHandle, JoinSet},
@@ -39,7 +36,7 @@ use crate::{
     },
     ports::{Clock, Objects},
     report::{
-        Reporter, View, key_of,
+        Reporter, View,
         metrics::Metrics,
         status,
         writer::{self, Queue},
@@ -238,13 +235,7 @@ fn ports(
 
 /// What a new leader remembers: what status keeps.
 fn restored(objects: &Objects, profiles: &KnownProfiles, clock: &dyn Clock) -> Mind {
-    let now = clock.now();
-    let remembered = objects.policies.iter().filter_map(|policy| {
-        let memory = status::remembered(policy.status.as_ref()?, now);
-        let uid = policy.metadata.uid.clone().unwrap_or_default();
-        Some((key_of(policy), Box::new(PolicyMemory { uid, ..memory })))
-    });
-    let memory = Memory { policies: remembered.collect() };
+    let memory = status::restored(&objects.policies, clock.now());
     Mind { memory, profiles: profiles.clone(), ..Mind::default() }
 }
 

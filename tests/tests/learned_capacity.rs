@@ -34,6 +34,8 @@ struct Story {
     faults: Vec<Fault>,
     /// Whether the CPU of its pods is measured; each asks for a core.
     cpu: bool,
+    /// The operator is restarted every so many hours.
+    restarts: Option<u64>,
     seed: u64,
 }
 
@@ -60,6 +62,7 @@ impl Story {
             sync,
             faults: Vec::new(),
             cpu: false,
+            restarts: None,
             seed: 1,
         }
     }
@@ -107,8 +110,15 @@ impl Story {
         let syncs = 3_600 / self.sync.as_secs();
         let mut course = Course { decisions: Vec::new(), most: Vec::new(), replicas: Vec::new() };
         // An hour more than the days, so that the last one is closed.
-        for _ in 0..=days * 24 {
+        for hour in 0..=days * 24 {
             let (mut last, mut most) = (None, 0);
+            if self.restarts.is_some_and(|every| hour > 0 && hour % every == 0) {
+                let wanted = |drive: &Drive| drive.fleet().with(|world| world.pulse(&target).unwrap().wanted);
+                let before = wanted(&drive);
+                drive.restart();
+                drive.look();
+                assert_eq!(wanted(&drive), before, "a restart itself changes nothing");
+            }
             for _ in 0..syncs {
                 let mut plan = drive.advance();
                 assert_eq!(drive.broken(&plan), []);
@@ -309,6 +319,24 @@ fn it_scales_by_what_it_learned_and_keeps_its_promise() {
         let told = course.condition(hour, ConditionKind::LatencyNotCapacityBound);
         assert_eq!(told.1, "WithinObjective", "at {hour} h");
     }
+}
+
+#[test]
+fn an_operator_that_is_restarted_every_seven_hours_goes_on_where_it_was() {
+    // Given the same service and policy, and an operator that is restarted again and again,
+    let service = service(100.0, 8, (0.020, 0.120));
+    let truth = truth(&service);
+    let story = Story { mode: "Active", max: 60, restarts: Some(7), ..Story::observed(service, 1.3) };
+    // when five days pass (no restart by itself changes the replicas: see `days`),
+    let course = story.days(5);
+    // then it has learned as much, as soon, and serves the peak as well.
+    assert_eq!(course.last().source, Source::Learned);
+    near(course.last().per_replica, truth, 0.1);
+    let first = (0..5 * 24).find(|hour| course.at(*hour).source == Source::Learned).unwrap();
+    assert!((47..=3 * 24).contains(&first), "{first} h");
+    assert!((first..5 * 24).all(|hour| course.at(hour).source == Source::Learned), "never forgotten");
+    let peak = course.most[4 * 24..].iter().max().copied().unwrap();
+    assert!((13..=17).contains(&peak), "{peak}");
 }
 
 #[test]

@@ -239,7 +239,7 @@ pub fn key_of(policy: &ElasticPolicy) -> PolicyKey {
 }
 
 /// What was written for each policy, over all its clusters: from, to.
-fn changes(plan: &Plan<Applied>) -> BTreeMap<PolicyKey, (u32, u32)> {
+pub(crate) fn changes(plan: &Plan<Applied>) -> BTreeMap<PolicyKey, (u32, u32)> {
     let mut deltas = BTreeMap::<PolicyKey, i64>::new();
     for applied in plan.actions.iter().filter(|a| a.outcome == Outcome::Done) {
         let Action::Scale(scale) = &applied.action;

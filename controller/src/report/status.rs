@@ -3,13 +3,16 @@
 //! Numbers are quantised and the ones that move by themselves (load, ready replicas, the sentence of the reason)
 //! never cause a write: an unchanged world writes nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use loadline_crds::elastic_policy::{
-    ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
-    LeadTimeStatus, LoadStatus, Mode, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+use loadline_crds::{
+    ElasticPolicy,
+    elastic_policy::{
+        ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
+        LeadTimeStatus, LoadStatus, Mode, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+    },
 };
 use loadline_policies::{
     desired,
@@ -17,13 +20,13 @@ use loadline_policies::{
     ids::{ByCluster, ClusterId},
     lead_time::{LeadTime, Learned},
     load::awaited::Awaited,
-    memory::{LatencyTry, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
+    memory::{LatencyTry, Memory, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
     now::Now,
     plan::Decision,
     policy, reason,
 };
 
-use super::capacity;
+use super::{capacity, key_of};
 use crate::translate::trust;
 
 /// How many changes status remembers: enough for the rate rules of a default policy (one period of 15 s, at one
@@ -148,6 +151,17 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
     memory.cpu = status.capacity.as_ref().and_then(capacity::remembered_cpu);
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
+}
+
+/// What a new process remembers of all policies.
+#[must_use]
+pub fn restored(policies: &[Arc<ElasticPolicy>], now: Now) -> Memory {
+    let each = policies.iter().filter_map(|policy| {
+        let memory = remembered(policy.status.as_ref()?, now);
+        let uid = policy.metadata.uid.clone().unwrap_or_default();
+        Some((key_of(policy), Box::new(PolicyMemory { uid, ..memory })))
+    });
+    Memory { policies: each.collect() }
 }
 
 /// A try that goes on after a restart. What latency was before its step is not known any more, so a step that was

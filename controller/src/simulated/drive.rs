@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::FutureExt as _;
 use loadline_chaos::world::World;
-use loadline_crds::ElasticPolicy;
+use loadline_crds::{ElasticPolicy, ElasticPolicyStatus};
 use loadline_policies::{
     fleet::{Fleet, Workload},
     forecast::Forecaster,
@@ -16,6 +16,10 @@ use loadline_policies::{
 use super::{SimulatedFleet, reading};
 use crate::{
     ports::{Actuator as _, Clock as _, FleetSource as _, Telemetry as _},
+    report::{
+        self,
+        status::{self, Urgency},
+    },
     tick::tick,
     translate::Translator,
 };
@@ -87,7 +91,7 @@ impl Drive {
     /// Forgets everything that is not in the API server, as a process that was started again.
     pub fn restart(&mut self) {
         self.translator = Translator::default();
-        self.memory = Memory::default();
+        self.memory = status::restored(&self.fleet.objects().policies, self.fleet.now());
     }
 
     /// Lets one sync period pass, then looks, decides and writes.
@@ -109,8 +113,23 @@ impl Drive {
         let plan = tick(&fleet, &mut self.memory);
         let plan = self.write(plan);
         memory::record(&mut self.memory, &plan);
+        self.report(&plan);
         self.seen = Some(fleet);
         plan
+    }
+
+    /// Keeps in status what changed, as the operator does.
+    fn report(&self, plan: &Plan<Applied>) {
+        let changes = report::changes(plan);
+        self.fleet.report(|policy| {
+            let key = report::key_of(policy);
+            let (decision, memory) = (plan.decisions.get(&key)?, self.memory.policies.get(&key));
+            let none = ElasticPolicyStatus::default();
+            let before = policy.status.as_ref().unwrap_or(&none);
+            let change = changes.get(&key).copied();
+            let now = status::of(decision, memory.map(Box::as_ref), change, before, plan.at);
+            (status::urgency(before, &now) > Urgency::None).then_some(now)
+        });
     }
 
     fn write(&self, plan: Plan<Proposed>) -> Plan<Applied> {

@@ -7,7 +7,7 @@ use std::{
 
 use kube::ResourceExt as _;
 use loadline_chaos::world::{Refusal, Seen, World, Write};
-use loadline_crds::{ElasticPolicy, SafetyLever};
+use loadline_crds::{ElasticPolicy, ElasticPolicyStatus, SafetyLever};
 use loadline_policies::{
     fleet::{Footprint, ObjectVersion, TargetProblem},
     ids::{ClusterId, Target},
@@ -42,6 +42,15 @@ impl SimulatedFleet {
     /// Does something with the world itself: lets time go on, injects a fault, looks at what really happened.
     pub fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         act(&mut self.lock().world)
+    }
+
+    /// Writes the statuses that are given, as the API server keeps them.
+    pub(super) fn report(&self, status: impl Fn(&ElasticPolicy) -> Option<ElasticPolicyStatus>) {
+        for policy in &mut self.lock().policies {
+            if let Some(status) = status(policy) {
+                Arc::make_mut(policy).status = Some(status);
+            }
+        }
     }
 
     /// Deletes a policy, as a person would in the middle of everything; whether there was one.
