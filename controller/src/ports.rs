@@ -174,7 +174,7 @@ pub struct Detail {
     pub latency: bool,
     /// Rates by endpoint: for weights by endpoint.
     pub endpoints: bool,
-    /// CPU seconds, about once a minute: while the capacity is not learned yet.
+    /// CPU seconds, about once a minute: while the capacity is not learned yet, or for weights that are learned.
     pub cpu: bool,
 }
 

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use loadline_controller::{
     ports::{LoadReading, Objects, Readings, SeriesSelector, TargetView},
-    translate::{KnownProfiles, Matches, ProfileFacts, Translator, policy},
+    translate::{Endpoints, KnownProfiles, Matches, ProfileFacts, Translator, policy},
 };
 use loadline_crds::{ElasticPolicy, SafetyLever};
 use loadline_policies::{
@@ -44,7 +44,7 @@ fn complaints(cr: &ElasticPolicy) -> Vec<String> {
 fn profiles() -> KnownProfiles {
     let facts = |outlives_workload| ProfileFacts {
         histogram: true,
-        endpoints: true,
+        endpoints: Endpoints::CountedWithCpu,
         outlives_workload,
         matches: Matches::Anything,
     };
@@ -291,6 +291,11 @@ fn cpu_is_asked_for_only_while_a_capacity_is_learned_of_replicas_that_ask_for_so
     assert!(!asked(learned, Some(500), Some("Provisional")));
     assert!(!asked(learned, None, None), "nothing can be estimated");
     assert!(!asked("", Some(500), None), "nobody says what healthy is");
+    let mut weighs = cr("a", "web", "  capacity: {perReplica: 100}");
+    weighs.spec.load.weights = serde_yaml::from_str("{learned: Endpoints}").unwrap();
+    let objects = objects(vec![weighs]);
+    let detail = Translator::of(&objects).asks(&objects)[0].detail;
+    assert!(detail.cpu && detail.endpoints, "weights go on being learned");
     assert!(!asked(&format!("{learned}\n  capacity: {{perReplica: 100}}"), Some(500), None));
 }
 

@@ -13,7 +13,7 @@ use crate::{
     forecast::Forecaster,
     ids::{ByCluster, PolicyKey, Target, as_map},
     lead_time::LeadTime,
-    load::awaited::Awaited,
+    load::{awaited::Awaited, endpoint_weights::EndpointLearner},
     now::{Mono, Now},
     plan::{Action, Applied, Outcome, Plan, ScaleAction},
     policy::{LatencyObjective, Load, PerReplica},
@@ -92,6 +92,9 @@ pub struct PolicyMemory {
     /// What was learned of the CPU that a request takes, while the capacity is not. Told in the decision.
     #[serde(skip)]
     pub cpu: Option<Box<CpuLearner>>,
+    /// What requests weigh by endpoint, where that is to be learned. Told in status.
+    #[serde(skip)]
+    pub endpoint_weights: Option<Box<EndpointLearner>>,
     /// The forecast of the load. Told elsewhere: it is thousands of numbers.
     #[serde(skip)]
     pub forecaster: Option<Box<Forecaster>>,

@@ -138,6 +138,8 @@ pub struct Decision {
     pub per_replica: Option<f64>,
     /// Where that comes from, and how sure it is; `None` when the policy is invalid.
     pub capacity: Option<Known>,
+    /// Endpoints with a learned weight in use, 0 while all weigh 1; `None` where weights are not to be learned.
+    pub endpoints_weighed: Option<u32>,
     /// `per_replica × ready / weighted load`; `None` without load or capacity.
     pub redundancy: Option<f64>,
     /// The measured quantile of the latency objective, in seconds.

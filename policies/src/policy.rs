@@ -102,6 +102,26 @@ pub enum Weights {
     Latency(LatencyWeights),
     /// By endpoint; an endpoint that is not named counts 1.
     Endpoints(BTreeMap<String, f64>),
+    /// By endpoint, as learned from CPU; while nothing is learned every request counts 1. A policy holds none: what is
+    /// learned is in its memory.
+    LearnedEndpoints(Option<EndpointWeights>),
+}
+
+/// What requests weigh by endpoint; all finite and >= 0.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndpointWeights {
+    /// Of endpoints that are told apart.
+    pub by_name: BTreeMap<String, f64>,
+    /// Of all others.
+    pub others: f64,
+}
+
+impl EndpointWeights {
+    /// What a request of an endpoint weighs.
+    #[must_use]
+    pub fn of(&self, endpoint: &str) -> f64 {
+        self.by_name.get(endpoint).copied().unwrap_or(self.others)
+    }
 }
 
 /// Latency sections: `cuts` ascending in seconds, one more factor than cuts, all factors finite and >= 0.

@@ -8,7 +8,7 @@ use k8s_openapi::{api::events::v1::Event, apimachinery::pkg::apis::meta::v1::Con
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use loadline_crds::{
     ElasticPolicy,
-    elastic_policy::{CpuCapacity, ElasticPolicyStatus, Mode, TargetRef},
+    elastic_policy::{CpuCapacity, ElasticPolicyStatus, EndpointWeightsStatus, Mode, TargetRef},
 };
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ use crate::client::{Failure, FailureKind};
 
 /// Events shown, newest first.
 const EVENTS: usize = 8;
+
+/// Endpoint weights shown, the heaviest first.
+const HEAVIEST: usize = 5;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -269,6 +272,9 @@ fn facts(status: &ElasticPolicyStatus) -> String {
             decimal(load.redundancy)
         ));
     }
+    if let Some(learned) = &status.endpoint_weights {
+        lines.push(weights(learned));
+    }
     if let Some(cpu) = status.capacity.as_ref().and_then(|capacity| capacity.cpu.as_ref()) {
         lines.push(by_cpu(cpu));
     }
@@ -276,6 +282,16 @@ fn facts(status: &ElasticPolicyStatus) -> String {
         lines.push(format!("  last write  {} -> {} at {}", change.from, change.to, change.at.0));
     }
     lines.join("\n")
+}
+
+/// The heaviest endpoints, as learned.
+fn weights(learned: &EndpointWeightsStatus) -> String {
+    let mut heaviest: Vec<_> = learned.endpoints.iter().collect();
+    heaviest.sort_by(|a, b| b.1.total_cmp(a.1));
+    let told: Vec<_> =
+        heaviest.iter().take(HEAVIEST).map(|(name, weight)| format!("{name} {weight}")).collect();
+    let more = if heaviest.len() > HEAVIEST { ", …" } else { "" };
+    format!("  weights     learned of {} endpoints: {}{more}", heaviest.len(), told.join(", "))
 }
 
 /// What the CPU says of the capacity while that is learned.
@@ -379,6 +395,16 @@ mod tests {
         let text = page(&new, Timestamp::UNIX_EPOCH);
         assert!(text.contains("shop/checkout scales Deployment web"), "{text}");
         assert!(text.contains("is it running?"), "{text}");
+    }
+
+    #[test]
+    fn the_heaviest_endpoints_are_told_first() {
+        let endpoints = (0..7).map(|n| (format!("GET /{n}"), f64::from(n))).collect();
+        let text = weights(&EndpointWeightsStatus { endpoints, others: 1.0 });
+        assert_eq!(
+            text,
+            "  weights     learned of 7 endpoints: GET /6 6, GET /5 5, GET /4 4, GET /3 3, GET /2 2, …"
+        );
     }
 
     #[test]

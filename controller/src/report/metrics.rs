@@ -110,6 +110,7 @@ pub struct Metrics {
     ready: Counts<Of>,
     redundancy: Changing<Of, f64, AtomicU64>,
     load: Changing<Of, f64, AtomicU64>,
+    endpoints: Changing<Of, i64, AtomicI64>,
     forecasts: forecast::Forecasts,
     history: history::History,
     capacities: capacity::Capacities,
@@ -145,6 +146,7 @@ impl Default for Metrics {
             ready: Changing::default(),
             redundancy: Changing::default(),
             load: Changing::default(),
+            endpoints: Changing::default(),
             forecasts: forecast::Forecasts::default(),
             history: history::History::default(),
             capacities: capacity::Capacities::default(),
@@ -221,6 +223,11 @@ impl Metrics {
             self.redundancy.family.clone(),
         );
         r.register("weighted_qps", "Weighted requests per second, by policy", self.load.family.clone());
+        r.register(
+            "endpoints_weighed",
+            "Endpoints with a learned weight in use, by policy that is to learn them",
+            self.endpoints.family.clone(),
+        );
         self.forecasts.register(r);
         self.history.register(r);
         self.capacities.register(r);
@@ -347,6 +354,7 @@ impl Metrics {
         self.ready.show(each(&judged, |d| Some(i64::from(d.replicas.ready))));
         self.redundancy.show(each(&judged, |d| d.redundancy.filter(|r| r.is_finite())));
         self.load.show(each(&judged, |d| d.demand.map(|demand| demand.weighted)));
+        self.endpoints.show(each(&judged, |d| d.endpoints_weighed.map(i64::from)));
         self.forecasts.show(&judged);
         self.capacities.show(&judged);
     }

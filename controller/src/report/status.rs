@@ -10,8 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use loadline_crds::{
     ElasticPolicy,
     elastic_policy::{
-        ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
-        LeadTimeStatus, LoadStatus, Mode, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+        ClusterStatus, ElasticPolicyStatus, EndpointWeightsStatus, ForecastStatus, ForecastTrust,
+        LatencyTryPhase, LatencyTryStatus, LeadTimeStatus, LoadStatus, Mode, PersonFloorStatus,
+        ReplicaChange, WeightBaselineStatus, quantised,
     },
 };
 use loadline_policies::{
@@ -19,11 +20,12 @@ use loadline_policies::{
     forecast::{Forecast, trust::Trust},
     ids::{ByCluster, ClusterId},
     lead_time::{LeadTime, Learned},
-    load::awaited::Awaited,
+    load::{awaited::Awaited, endpoint_weights::EndpointLearner},
     memory::{LatencyTry, Memory, PersonFloor, PolicyMemory, TryPhase, WeightBaseline},
     now::Now,
     plan::Decision,
-    policy, reason,
+    policy::{self, EndpointWeights},
+    reason,
 };
 
 use super::{capacity, key_of};
@@ -83,6 +85,7 @@ pub fn of(
         }),
         idle_since: memory.and_then(|m| m.idle_since).map(|at| whole_seconds(now.wall_of(at))),
         weight_baseline: memory.and_then(|m| m.baseline).and_then(|b| baseline(b, now)),
+        endpoint_weights: memory.and_then(endpoint_weights),
         latency_try: memory.and_then(|m| m.latency).and_then(|t| latency_try(&t)),
         capacity: capacity::of(decision.capacity.as_ref(), memory, previous.capacity.as_ref(), now),
         forecast: match memory.and_then(|m| m.awaited?.stands_in(now.mono)) {
@@ -119,7 +122,8 @@ pub fn urgency(old: &ElasticPolicyStatus, new: &ElasticPolicyStatus) -> Urgency 
     let messages = old.conditions.iter().map(|c| &c.message).ne(new.conditions.iter().map(|c| &c.message));
     let moved = baseline_moved(old.weight_baseline.as_ref(), new.weight_baseline.as_ref())
         || try_moved(old.latency_try.as_ref(), new.latency_try.as_ref())
-        || lead_moved(&old.clusters, &new.clusters);
+        || lead_moved(&old.clusters, &new.clusters)
+        || old.endpoint_weights != new.endpoint_weights;
     let known = capacity::urgency(old.capacity.as_ref(), new.capacity.as_ref());
     if messages || moved { known.max(Urgency::Soon) } else { known }
 }
@@ -148,6 +152,10 @@ pub fn remembered(status: &ElasticPolicyStatus, now: Now) -> PolicyMemory {
         status.forecast.as_ref().map(|kept| Awaited::new(trust(kept.earned.unwrap_or(kept.trust)), now.mono));
     memory.latency = status.latency_try.as_ref().and_then(|kept| remembered_try(kept, now));
     memory.capacity = status.capacity.as_ref().and_then(capacity::remembered);
+    memory.endpoint_weights = status.endpoint_weights.as_ref().map(|kept| {
+        let kept = EndpointWeights { by_name: kept.endpoints.clone(), others: kept.others };
+        Box::new(EndpointLearner::restored(kept))
+    });
     memory.cpu = status.capacity.as_ref().and_then(capacity::remembered_cpu);
     memory.generation = status.observed_generation.unwrap_or_default();
     memory
@@ -162,6 +170,12 @@ pub fn restored(policies: &[Arc<ElasticPolicy>], now: Now) -> Memory {
         Some((key_of(policy), Box::new(PolicyMemory { uid, ..memory })))
     });
     Memory { policies: each.collect() }
+}
+
+/// What requests weigh, as it is in use: it changes once a day at most.
+fn endpoint_weights(memory: &PolicyMemory) -> Option<EndpointWeightsStatus> {
+    let used = memory.endpoint_weights.as_ref()?.in_use()?;
+    Some(EndpointWeightsStatus { endpoints: used.by_name.clone(), others: used.others })
 }
 
 /// A try that goes on after a restart. What latency was before its step is not known any more, so a step that was

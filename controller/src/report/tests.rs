@@ -11,10 +11,11 @@ use loadline_policies::{
     forecast::trust::Trust,
     ids::{ByCluster, ClusterId, Target},
     lead_time::{LeadTime, Learned},
-    memory::TryPhase,
+    load::endpoint_weights::EndpointLearner,
+    memory::{PolicyMemory, TryPhase},
     now::Now,
     plan::{AppliedAction, Decision, Demand, ScaleAction},
-    policy::Mode,
+    policy::{EndpointWeights, Mode},
     reason::{Condition, ConditionKind, Reason, ReasonCode},
 };
 
@@ -42,6 +43,7 @@ fn decision(desired: u32, load: f64, fresh: bool) -> Decision {
         }),
         per_replica: Some(100.0),
         capacity: None,
+        endpoints_weighed: None,
         redundancy: Some(300.0 / load),
         latency: None,
         forecast: None,
@@ -286,6 +288,25 @@ fn more_changes_than_status_keeps_count_no_less() {
     let memory = remembered(&status, now(100));
     let sum = |up: bool| memory.changes.iter().map(|c| c.delta).filter(|d| (*d > 0) == up).sum::<i64>();
     assert_eq!((sum(false), sum(true)), (-20, 3));
+}
+
+#[test]
+fn learned_weights_survive_a_restart_and_leave_room_in_status() {
+    // Given as many endpoints as are told apart, with names as long as status bears,
+    let by_name =
+        (0..64).map(|n| (format!("GET /{n:02}/{}", "x".repeat(80)), 0.123 + f64::from(n))).collect();
+    let used = EndpointWeights { by_name, others: 0.987 };
+    let weights = Some(Box::new(EndpointLearner::restored(used.clone())));
+    let memory = PolicyMemory { endpoint_weights: weights, ..PolicyMemory::default() };
+    let decision = decision(3, 200.0, true);
+    let plain = status::of(&decision, None, None, &ElasticPolicyStatus::default(), now(0));
+    let told = status::of(&decision, Some(&memory), None, &plain, now(0));
+    assert_eq!(status::urgency(&plain, &told), status::Urgency::Soon);
+    let text = serde_json::to_string(&told).unwrap();
+    assert!(text.len() < 9 << 10, "{} bytes", text.len());
+    // when a new process reads it, then requests weigh exactly what they did.
+    let again = remembered(&serde_json::from_str(&text).unwrap(), now(60));
+    assert_eq!(again.endpoint_weights.unwrap().in_use(), Some(&used));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use loadline_policies::policy::{ActivationSignal, Policy, Weights};
 
 use super::{
     complaint::{Complaint, Complaints},
-    profiles::{KnownProfiles, Matches, Named},
+    profiles::{Endpoints, KnownProfiles, Matches, Named},
 };
 use crate::ports::SeriesSelector;
 
@@ -38,10 +38,23 @@ pub(crate) fn against_profile(
             "remove the objective, or name a profile with one",
         );
     }
-    if !facts.endpoints && matches!(policy.load.weights, Weights::Endpoints(_)) {
+    if facts.endpoints == Endpoints::Unknown && matches!(policy.load.weights, Weights::Endpoints(_)) {
         c.add::<()>(
             "spec.load.weights.endpoints",
             format!("the profile {name:?} does not tell endpoints apart"),
+            "remove the weights, or name a profile that does",
+        );
+    }
+    let learned = matches!(policy.load.weights, Weights::LearnedEndpoints(_));
+    if facts.endpoints != Endpoints::CountedWithCpu && learned {
+        let lacks = if facts.endpoints == Endpoints::Counted {
+            "does not say how CPU is read"
+        } else {
+            "does not tell endpoints apart"
+        };
+        c.add::<()>(
+            "spec.load.weights.learned",
+            format!("the profile {name:?} {lacks}"),
             "remove the weights, or name a profile that does",
         );
     }

@@ -27,10 +27,7 @@ impl Translator {
                 target: parsed.policy.target.clone(),
                 profile: parsed.policy.load.profile.clone(),
                 selector: parsed.selector.clone(),
-                detail: Detail {
-                    cpu: estimates(&parsed.policy, object, objects, &clusters),
-                    ..detail(&parsed.policy)
-                },
+                detail: detail(&parsed.policy, estimates(&parsed.policy, object, objects, &clusters)),
                 expected: expected(objects, clusters.iter(), &parsed.policy.target),
                 triggers: parsed.queries.clone(),
             })
@@ -42,11 +39,11 @@ impl Translator {
 
 /// Latency and endpoints are only asked for where they decide something: most of what a histogram costs is its
 /// buckets.
-fn detail(policy: &Policy) -> Detail {
+fn detail(policy: &Policy, estimates: bool) -> Detail {
     Detail {
         latency: policy.objective.is_some() || matches!(policy.load.weights, Weights::Latency(_)),
-        endpoints: matches!(policy.load.weights, Weights::Endpoints(_)),
-        cpu: false,
+        endpoints: matches!(policy.load.weights, Weights::Endpoints(_) | Weights::LearnedEndpoints(_)),
+        cpu: estimates || matches!(policy.load.weights, Weights::LearnedEndpoints(_)),
     }
 }
 

@@ -22,15 +22,22 @@ pub(super) fn load(load: &api::Load, c: &mut Complaints) -> Option<Load> {
     };
     let weights = match &load.weights {
         None => Some(Weights::Plain),
-        Some(api::Weights { latency: Some(latency), endpoints: None }) => latency_weights(latency, c),
-        Some(api::Weights { latency: None, endpoints: Some(weights) }) => {
+        Some(api::Weights {
+            latency: None,
+            endpoints: None,
+            learned: Some(api::LearnedWeights::Endpoints),
+        }) => Some(Weights::LearnedEndpoints(None)),
+        Some(api::Weights { latency: Some(latency), endpoints: None, learned: None }) => {
+            latency_weights(latency, c)
+        }
+        Some(api::Weights { latency: None, endpoints: Some(weights), learned: None }) => {
             let path = |name: &str| format!("spec.load.weights.endpoints[{name}]");
             all(weights.iter().map(|(name, w)| Some((name.clone(), not_negative(*w, &path(name), c)?))))
                 .map(|pairs| Weights::Endpoints(pairs.into_iter().collect()))
         }
         Some(_) => c.add(
             "spec.load.weights",
-            "exactly one of latency and endpoints is needed",
+            "exactly one of latency, endpoints and learned is needed",
             "keep one of them, or remove weights to count every request as 1",
         ),
     };

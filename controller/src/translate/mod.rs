@@ -34,7 +34,7 @@ pub(crate) use load::trust;
 pub use pause::ANNOTATIONS;
 pub(crate) use policy::parse;
 pub use policy::policy;
-pub use profiles::{KnownProfiles, Matches, ProfileFacts};
+pub use profiles::{Endpoints, KnownProfiles, Matches, ProfileFacts};
 pub(crate) use translator::Parsed;
 pub use translator::Translator;
 

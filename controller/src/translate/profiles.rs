@@ -13,12 +13,33 @@ pub struct KnownProfiles(BTreeMap<String, ProfileFacts>);
 pub struct ProfileFacts {
     /// Latency histograms: needed for `weights.latency` and for `objective.latency`.
     pub histogram: bool,
-    /// Rates by endpoint: needed for `weights.endpoints`.
-    pub endpoints: bool,
+    /// What it tells of endpoints: needed for `weights.endpoints` and `weights.learned`.
+    pub endpoints: Endpoints,
     /// Its series exist without the workload (a gateway, a queue): needed to wake it from zero by its load.
     pub outlives_workload: bool,
     /// How it can find the series of a workload.
     pub matches: Matches,
+}
+
+/// What a profile tells of endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoints {
+    /// Nothing.
+    Unknown,
+    /// How many requests each has.
+    Counted,
+    /// That, and what CPU the workload uses: what they cost can be learned.
+    CountedWithCpu,
+}
+
+impl Endpoints {
+    fn of(profile: &Profile) -> Self {
+        match (&profile.identity.endpoint, &profile.cpu) {
+            (None, _) => Self::Unknown,
+            (Some(_), None) => Self::Counted,
+            (Some(_), Some(_)) => Self::CountedWithCpu,
+        }
+    }
 }
 
 /// How a profile can find the series of a workload.
@@ -66,7 +87,7 @@ impl KnownProfiles {
     pub fn of(profiles: &Profiles) -> Self {
         let facts = |profile: &Profile| ProfileFacts {
             histogram: profile.histogram.is_some(),
-            endpoints: profile.identity.endpoint.is_some(),
+            endpoints: Endpoints::of(profile),
             outlives_workload: profile.independent,
             matches: matches(profile),
         };

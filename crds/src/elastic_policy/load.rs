@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::ApiDuration;
@@ -53,8 +54,8 @@ pub struct SeriesMatch {
 /// How requests are weighed; exactly one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.latency) != has(self.endpoints)",
-    "exactly one of latency and endpoints is needed: keep one, or remove weights to count every request as 1"))]
+#[x_kube(validation = ("[has(self.latency), has(self.endpoints), has(self.learned)].filter(given, given).size() == 1",
+    "exactly one of latency, endpoints and learned is needed: keep one, or remove weights to count every request as 1"))]
 pub struct Weights {
     /// By latency section: slower requests cost more. An empty object takes the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +66,17 @@ pub struct Weights {
     #[schemars(extend("minProperties" = 1, "maxProperties" = 64,
         "additionalProperties" = {"type": "number", "minimum": 0, "maximum": 1_000_000}))]
     pub endpoints: Option<BTreeMap<String, f64>>,
+    /// Endpoints: what a request weighs is learned from the CPU that it takes, so that the mean request weighs one. Until
+    /// days have borne it out, every request counts 1. The profile must tell endpoints apart and say how CPU is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned: Option<LearnedWeights>,
+}
+
+/// What weights are learned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LearnedWeights {
+    /// Of endpoints.
+    Endpoints,
 }
 
 /// Latency sections. The defaults are those of CudgX, the tool that this measure comes from.

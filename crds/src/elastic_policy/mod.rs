@@ -19,11 +19,12 @@ pub use capacity_status::{
     CapacityBefore, CapacityDay, CapacityKnee, CapacitySource, CapacityStatus, CapacityWindows, CpuCapacity,
     LearnedCapacity, LearnedStanding,
 };
-pub use load::{LatencyWeights, Load, SeriesMatch, Weights};
+pub use load::{LatencyWeights, LearnedWeights, Load, SeriesMatch, Weights};
 pub use signals::{Activation, Event, Schedule, Trigger};
 pub use status::{
-    ClusterStatus, ElasticPolicyStatus, ForecastStatus, ForecastTrust, LatencyTryPhase, LatencyTryStatus,
-    LeadTimeStatus, LoadStatus, PersonFloorStatus, ReplicaChange, WeightBaselineStatus, quantised,
+    ClusterStatus, ElasticPolicyStatus, EndpointWeightsStatus, ForecastStatus, ForecastTrust,
+    LatencyTryPhase, LatencyTryStatus, LeadTimeStatus, LoadStatus, PersonFloorStatus, ReplicaChange,
+    WeightBaselineStatus, quantised,
 };
 
 /// Most replicas that a policy may name anywhere: the pods that a Kubernetes cluster is built for are

@@ -1,5 +1,7 @@
 //! What the operator made of a policy. Numbers are quantised, so that noise causes no write.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,9 @@ pub struct ElasticPolicyStatus {
     /// Mean weight of one request at healthy latency: what an overloaded service's weights are held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_baseline: Option<WeightBaselineStatus>,
+    /// What requests weigh by endpoint, as learned; absent while all weigh 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_weights: Option<EndpointWeightsStatus>,
     /// What was found out about latency by trying more replicas; absent while latency asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_try: Option<LatencyTryStatus>,
@@ -148,6 +153,18 @@ pub struct WeightBaselineStatus {
     pub mean: f64,
     /// When it was last moved.
     pub at: Time,
+}
+
+/// What requests weigh by endpoint, as learned from the CPU that they take; the mean request weighs 1. A new leader goes on
+/// with these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointWeightsStatus {
+    /// Of endpoints that are told apart; three significant digits.
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "number", "minimum": 0}))]
+    pub endpoints: BTreeMap<String, f64>,
+    /// Of all others.
+    pub others: f64,
 }
 
 /// The forecast at a decision, and how far it is trusted. A new leader goes on with this trust.

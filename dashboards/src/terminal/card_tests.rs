@@ -32,6 +32,7 @@ fn calm() -> Decision {
         }),
         per_replica: Some(100.0),
         capacity: None,
+        endpoints_weighed: None,
         redundancy: Some(1.395),
         latency: Some(0.118),
         forecast: None,

@@ -77,6 +77,7 @@ pub fn judge(
         demand,
         per_replica,
         capacity: Some(assessment.capacity),
+        endpoints_weighed: memory.endpoint_weights.as_ref().map(|learner| learner.told_apart()),
         redundancy: demand
             .zip(per_replica)
             .and_then(|(d, c)| reactive::redundancy(d.weighted, c, replicas.ready)),
@@ -107,6 +108,7 @@ pub fn refuse(invalid: &InvalidPolicy) -> Decision {
         demand: None,
         per_replica: None,
         capacity: None,
+        endpoints_weighed: None,
         redundancy: None,
         latency: None,
         forecast: None,
@@ -214,6 +216,7 @@ fn rebase(memory: &mut PolicyMemory, policy: &Policy) {
         // Its loads were of other weights.
         (memory.forecaster, memory.awaited) = (None, None);
         memory.capacity = None;
+        memory.endpoint_weights = None;
     }
     if another_load || another_objective {
         // Of work in another unit, or of windows that were healthy by another measure.
@@ -348,6 +351,8 @@ mod ceilings;
 mod estimated;
 #[cfg(test)]
 mod known_events;
+#[cfg(test)]
+mod learned_weights;
 #[cfg(test)]
 mod like_hpa;
 #[cfg(test)]

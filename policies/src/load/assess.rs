@@ -82,12 +82,24 @@ struct Certain<'a> {
 /// not a doubt about its load.
 #[must_use]
 pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Assessment {
+    let weights = &workload.policy.load.weights;
+    if !matches!(weights, Weights::LearnedEndpoints(_)) {
+        return assess_by(weights, workload, memory, now);
+    }
+    // Weighed by what was learned before, so that a sample never vouches for itself.
+    let mut learner = memory.endpoint_weights.take().unwrap_or_default();
+    let assessment = assess_by(learner.weights(), workload, memory, now);
+    footprint::learn_endpoints(workload, &assessment, &mut learner, memory, now);
+    memory.endpoint_weights = Some(learner);
+    assessment
+}
+
+fn assess_by(weights: &Weights, workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Assessment {
     let policy = &workload.policy;
-    let weights = &policy.load.weights;
     let capacity = footprint::capacity(workload, memory);
     let per_replica = capacity.per_replica;
     let mut doubts = Vec::new();
-    let certain = read(workload, per_replica, memory, now, &mut doubts);
+    let certain = read((workload, weights), per_replica, memory, now, &mut doubts);
     let known = memory.baseline;
     let sizing = Sizing { weights, baseline: known.as_ref(), now };
 
@@ -148,7 +160,7 @@ pub fn assess(workload: &Workload, memory: &mut PolicyMemory, now: Now) -> Asses
 
 /// The clusters whose steady load was read; what was not, or not of enough replicas, becomes a doubt.
 fn read<'a>(
-    workload: &'a Workload,
+    (workload, weights): (&'a Workload, &Weights),
     per_replica: Option<f64>,
     memory: &mut PolicyMemory,
     now: Now,
@@ -158,9 +170,11 @@ fn read<'a>(
     memory.ready.retain(|cluster, _| workload.instances.contains_key(cluster));
     for (cluster, instance) in &workload.instances {
         let Ok(instance) = instance else { continue };
-        let weighed = instance.load.as_ref().map_err(Clone::clone).and_then(|reading| {
-            weigh(&reading.value, &workload.policy.load.weights).map(|work| (reading, work))
-        });
+        let weighed = instance
+            .load
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|reading| weigh(&reading.value, weights).map(|work| (reading, work)));
         match weighed {
             Ok((reading, work)) => {
                 if too_silent(reading.coverage, per_replica) {

@@ -1,10 +1,18 @@
-//! What the replicas of all clusters use of the CPU, and what they ask for: what the estimate by CPU is learned from.
+//! What the replicas of all clusters use of the CPU, and what they ask for: what the estimate by CPU and the weights of
+//! endpoints are learned from.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     capacity::{self, Known, Learner, Usage, Window},
     fleet::{Footprint, Instance, Workload},
+    latency::LatencyTerm,
+    load::{
+        Assessment,
+        endpoint_weights::{EndpointLearner, EndpointWindow},
+        foresight::phase,
+        settling,
+    },
     memory::PolicyMemory,
     now::Now,
     reading::{Coverage, Doubt, finite},
@@ -48,6 +56,45 @@ pub(super) fn learn_cpu(workload: &Workload, window: Option<Window>, memory: &mu
     let cpu = memory.cpu.get_or_insert_default();
     cpu.see(footprint(workload));
     cpu.learn(window, usage, steady, now.mono);
+}
+
+/// Learns what requests weigh from a reading of CPU, if this tick has one, of a window that can be trusted: settled,
+/// without doubt, and not of an overloaded service.
+pub(super) fn learn_endpoints(
+    workload: &Workload,
+    assessment: &Assessment,
+    learner: &mut EndpointLearner,
+    memory: &PolicyMemory,
+    now: Now,
+) {
+    learner.see(workload.totals().ready, now.mono);
+    let Some(Ok(usage)) = usage(workload, now) else { return };
+    let fine = matches!(assessment.latency_term, LatencyTerm::Fine | LatencyTerm::NotJudged);
+    if !fine || !assessment.doubts.is_empty() || workload.instances.values().any(Result::is_err) {
+        return;
+    }
+    let (mut rates, mut reporting, mut length) = (BTreeMap::<&str, f64>::new(), 0_u32, usage.length);
+    for instance in workload.instances.values().flatten() {
+        let Ok(load) = &instance.load else { return };
+        if instance.rolling_out {
+            return;
+        }
+        // Where an entry counts the requests, these are of all replicas.
+        let silent = load.coverage.silent().min(instance.ready);
+        reporting = reporting.saturating_add(instance.ready.saturating_sub(silent));
+        length = length.max(load.value.window);
+        for (endpoint, rate) in &load.value.endpoints {
+            *rates.entry(endpoint).or_default() += rate;
+        }
+    }
+    if reporting == 0 || settling::unfilled(memory, length, now.mono).is_some() {
+        return;
+    }
+    for rate in rates.values_mut() {
+        *rate /= f64::from(reporting);
+    }
+    let cores = usage.cores / f64::from(usage.reporting.max(1));
+    learner.learn(&EndpointWindow { rates, cores, length }, phase(&workload.policy), now.mono);
 }
 
 /// The CPU of all clusters together; `None` where none was asked for.

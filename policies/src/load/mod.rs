@@ -17,6 +17,7 @@ mod assess;
 pub mod awaited;
 pub mod baseline;
 pub mod burst;
+pub mod endpoint_weights;
 mod footprint;
 mod foresight;
 pub mod histogram;

@@ -78,9 +78,9 @@ pub fn weigh(sample: &LoadSample, weights: &Weights) -> Result<Weighed, Doubt> {
 /// As of [`weigh`], for either window.
 pub fn weigh_short(short: &LoadSample, long: &LoadSample, weights: &Weights) -> Result<Weighed, Doubt> {
     let tells = match weights {
-        Weights::Plain => true,
+        Weights::Plain | Weights::LearnedEndpoints(None) => true,
         Weights::Latency(_) => short.histogram.is_some(),
-        Weights::Endpoints(_) => !short.endpoints.is_empty(),
+        Weights::Endpoints(_) | Weights::LearnedEndpoints(Some(_)) => !short.endpoints.is_empty(),
     };
     let requests = offered(short)?;
     let drain = drain(short.backlog.or(long.backlog))?;
@@ -101,14 +101,19 @@ pub fn weigh_short(short: &LoadSample, long: &LoadSample, weights: &Weights) -> 
 /// The work that latencies or endpoints tell of; nothing for plain weights.
 fn told(sample: &LoadSample, offered: f64, weights: &Weights) -> Result<Weighed, Doubt> {
     match weights {
-        Weights::Plain => Ok(Weighed::default()),
+        Weights::Plain | Weights::LearnedEndpoints(None) => Ok(Weighed::default()),
         Weights::Latency(weights) => {
             let histogram = sample.histogram.as_ref().ok_or_else(|| {
                 Doubt::WrongShape("latency weights need a profile with a latency histogram".into())
             })?;
             Ok(by_latency(histogram, weights))
         }
-        Weights::Endpoints(weights) => by_endpoint(&sample.endpoints, offered, weights),
+        Weights::Endpoints(weights) => {
+            by_endpoint(&sample.endpoints, offered, |name| weights.get(name).copied().unwrap_or(1.0))
+        }
+        Weights::LearnedEndpoints(Some(weights)) => {
+            by_endpoint(&sample.endpoints, offered, |name| weights.of(name))
+        }
     }
 }
 
@@ -212,7 +217,7 @@ fn split(start: f64, end: f64, weights: &LatencyWeights, mut give: impl FnMut(Se
 fn by_endpoint(
     endpoints: &BTreeMap<String, f64>,
     offered: f64,
-    weights: &BTreeMap<String, f64>,
+    weight: impl Fn(&str) -> f64,
 ) -> Result<Weighed, Doubt> {
     if endpoints.is_empty() && offered > 0.0 {
         return Err(Doubt::WrongShape("endpoint weights, but no request carries an endpoint".into()));
@@ -221,7 +226,7 @@ fn by_endpoint(
     for (endpoint, &rate) in endpoints {
         let rate = finite(rate)?;
         sum.requests += rate;
-        sum.weighted += rate * weights.get(endpoint).copied().unwrap_or(1.0);
+        sum.weighted += rate * weight(endpoint);
     }
     Ok(sum)
 }

@@ -137,7 +137,7 @@ impl Source {
             selector: parsed.selector,
             detail: Detail {
                 latency: matches!(weights, Weights::Latency(_)),
-                endpoints: matches!(weights, Weights::Endpoints(_)),
+                endpoints: matches!(weights, Weights::Endpoints(_) | Weights::LearnedEndpoints(_)),
                 cpu: false,
             },
             expected: [(cluster, 0)].into(),
@@ -193,7 +193,8 @@ impl Source {
 
 /// What a request weighs now: the past is a plain count of them.
 async fn weight(config: &Config, ask: &LoadAsk, weights: &Weights) -> f64 {
-    if *weights == Weights::Plain {
+    // Weights that are to be learned have a mean of 1 by themselves.
+    if matches!(weights, Weights::Plain | Weights::LearnedEndpoints(_)) {
         return 1.0;
     }
     let telemetry = PrometheusTelemetry::new(config, SharedPodOwners::default());

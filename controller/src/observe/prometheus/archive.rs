@@ -33,7 +33,7 @@ impl PrometheusArchive {
             let one = LoadAsk { expected: [(cluster.clone(), *expected)].into(), ..ask.clone() };
             let mut refused = Readings::default();
             let asks = std::slice::from_ref(&one);
-            let groups = self.telemetry.groups(asks, &mut refused);
+            let groups = self.telemetry.groups(asks, &mut refused, None);
             let sources = self.telemetry.clients.iter().map(|client| &client.source);
             let found = sources.zip(&groups).find_map(|(source, groups)| Some((source, groups.first()?)));
             let refusal = refused.loads.into_values().find_map(|reading| reading.steady.err());
@@ -77,7 +77,7 @@ impl Archive for PrometheusArchive {
     }
 
     async fn read(&self, batch: &Batch, span: Span) -> Result<Page, Doubt> {
-        let groups = self.telemetry.groups(&batch.asks, &mut Readings::default());
+        let groups = self.telemetry.groups(&batch.asks, &mut Readings::default(), None);
         let of_source = self.telemetry.clients.iter().zip(groups);
         let found = of_source.filter(|(client, _)| client.source.name == batch.source);
         let Some((client, group)) =

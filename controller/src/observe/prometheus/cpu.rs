@@ -89,6 +89,15 @@ impl Default for Desk {
 }
 
 impl Desk {
+    /// Whether there is an answer to take or a question to ask: in all other ticks, which are most, nobody need be found.
+    pub(super) fn is_due(&self, (place, profile): (usize, &str), now: Mono) -> bool {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(&(place, profile.to_owned())).is_none_or(|last| {
+            now.since(last.asked) >= EVERY
+                || last.answer.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        })
+    }
+
     /// The answer to the last question, if it has come since; and asks again when it is time to.
     pub(super) fn read(
         &self,
@@ -98,7 +107,10 @@ impl Desk {
         owners: &SharedPodOwners,
         now: Mono,
     ) -> Vec<Read> {
+        let key = (place, profile.name.clone());
         if members.members.is_empty() {
+            // Nobody learns any more: an answer that nobody takes is not kept.
+            self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             return Vec::new();
         }
         if members.index.needs_owners() {
@@ -106,7 +118,6 @@ impl Desk {
         }
         let query = members.query();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (place, profile.name.clone());
         let last = entries.get(&key);
         let answer = last.and_then(|last| last.answer.lock().unwrap_or_else(PoisonError::into_inner).take());
         // An answer to another question (other namespaces, other labels) is not theirs.

@@ -50,8 +50,13 @@ impl<'a> Group<'a> {
             source,
             index: Index::new(&profile.name, &profile.identity, source),
             members: Vec::new(),
-            cpu: CpuMembers::new(profile, source),
+            cpu: None,
         }
+    }
+
+    /// The same, which also takes in who learns from CPU; nobody where the profile does not say how that is read.
+    pub(super) fn with_cpu(self) -> Self {
+        Self { cpu: CpuMembers::new(self.profile, self.source), ..self }
     }
 
     /// Takes an ask in; what a person must mend where its series cannot be found.
@@ -69,7 +74,7 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// The profile, and who learns from its CPU; `None` where it does not say how that is read.
+    /// The profile, and who learns from its CPU; `None` in most ticks.
     pub(super) fn cpu(&self) -> Option<(&Profile, &CpuMembers<'a>)> {
         Some((self.profile, self.cpu.as_ref()?))
     }

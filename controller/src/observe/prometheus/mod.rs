@@ -31,7 +31,7 @@ use futures::future::join_all;
 use loadline_policies::{
     fleet::CpuSample,
     ids::{ClusterId, PolicyKey},
-    now::Now,
+    now::{Mono, Now},
     reading::{Doubt, Observed},
 };
 
@@ -90,13 +90,19 @@ impl PrometheusTelemetry {
         self.clients.iter().position(own).or_else(|| self.clients.iter().position(global))
     }
 
-    /// Sorts the asks into groups of one source and profile; what has none is a doubt at once.
-    fn groups<'a>(&'a self, asks: &'a [LoadAsk], readings: &mut Readings) -> Vec<Vec<Group<'a>>> {
+    /// Sorts the asks into groups of one source and profile; what has none is a doubt at once. Of the past (without a
+    /// moment) no CPU is read.
+    fn groups<'a>(
+        &'a self,
+        asks: &'a [LoadAsk],
+        readings: &mut Readings,
+        now: Option<Mono>,
+    ) -> Vec<Vec<Group<'a>>> {
         let mut groups: Vec<BTreeMap<&'a str, Group<'a>>> =
             self.clients.iter().map(|_| BTreeMap::new()).collect();
         for ask in asks {
             for (cluster, expected) in &ask.expected {
-                let joined = self.join(&mut groups, ask, cluster, *expected);
+                let joined = self.join(&mut groups, ask, (cluster, *expected), now);
                 if let Err(what) = joined {
                     doubt(readings, &ask.policy, cluster, Doubt::NotConfigured(what));
                 }
@@ -120,8 +126,8 @@ impl PrometheusTelemetry {
         &'a self,
         groups: &mut [BTreeMap<&'a str, Group<'a>>],
         ask: &'a LoadAsk,
-        cluster: &'a ClusterId,
-        expected: u32,
+        (cluster, expected): (&'a ClusterId, u32),
+        now: Option<Mono>,
     ) -> Result<(), String> {
         let profile = self.profiles.get(&ask.profile).ok_or_else(|| {
             let names = self.profiles.names().collect::<Vec<_>>().join(", ");
@@ -132,14 +138,17 @@ impl PrometheusTelemetry {
         let (Some(client), Some(by_profile)) = (self.clients.get(source), groups.get_mut(source)) else {
             return Err(no_source());
         };
-        let group =
-            by_profile.entry(profile.name.as_str()).or_insert_with(|| Group::new(profile, &client.source));
+        let group = by_profile.entry(profile.name.as_str()).or_insert_with(|| {
+            let group = Group::new(profile, &client.source);
+            let due = now.is_some_and(|now| self.cpu.is_due((source, &profile.name), now));
+            if due { group.with_cpu() } else { group }
+        });
         group.join(ask, cluster, expected)
     }
 
     async fn loads(&self, asks: &[LoadAsk], now: Now) -> Readings {
         let mut readings = Readings::default();
-        let groups = self.groups(asks, &mut readings);
+        let groups = self.groups(asks, &mut readings, Some(now.mono));
         let cpu = self.cpu(&groups, now);
         let reads = self.clients.iter().zip(groups).map(|(client, groups)| self.read_source(client, groups));
         for (policy, cluster, reading) in join_all(reads).await.into_iter().flatten() {

@@ -152,7 +152,9 @@ async fn no_tick_waits_for_it_and_it_is_asked_once_a_minute() {
     let look = |second: u64| {
         desk.read((0, &client), profile, &members, &owners, Mono(Duration::from_secs(1_000 + second)))
     };
+    let due = |second: u64| desk.is_due((0, &profile.name), Mono(Duration::from_secs(1_000 + second)));
     // when it is looked at, then there is nothing yet, and soon the doubt, once.
+    assert!(due(0));
     assert!(look(0).is_empty());
     let read = loop {
         let read = look(5);
@@ -163,6 +165,7 @@ async fn no_tick_waits_for_it_and_it_is_asked_once_a_minute() {
     };
     assert_eq!(read[0].2, Err(Doubt::Unreachable));
     assert!(look(10).is_empty());
+    assert!(!due(15) && due(60));
     assert_eq!(traffic.queries(), 1);
     // After a minute it is asked again.
     assert!(look(60).is_empty());
