@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+
+/// A tick over thousands of policies needs much for a moment, and this one gives it back.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
     // reqwest and kube share one TLS provider; the only error is that one is installed already.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

@@ -46,7 +46,7 @@ impl Stage {
         let scraping = prometheus::Options::scraping(SECOND, [emulator.target()]);
         let prometheus = Prometheus::start(&scraping).await.unwrap();
         let mut options = operator::Options::reading(&prometheus, SECOND, SECOND);
-        options.config = with_rollers(&options.config);
+        options.config = with_rollers_and_cpu(&options.config);
         let operator = Operator::start(&cluster, options).await.unwrap();
         operator.wait_ready().await.unwrap();
         Self { cluster, emulator, operator, _prometheus: prometheus }
@@ -59,14 +59,18 @@ impl Stage {
     }
 }
 
-/// The same configuration with a kind among the scale targets that the operator knows nothing else of.
-fn with_rollers(config: &str) -> String {
+/// The same configuration with a kind among the scale targets that the operator knows nothing else of, and CPU that is
+/// scraped as often as everything else.
+fn with_rollers_and_cpu(config: &str) -> String {
     let mut config: Value = serde_json::from_str(config).unwrap();
     let kinds = json!([
         { "apiVersion": "apps/v1", "kind": "Deployment" },
         { "apiVersion": "rig.loadline.dev/v1", "kind": "Roller" },
     ]);
-    config.as_object_mut().unwrap().insert("scaleTargets".to_owned(), kinds);
+    let profiles = json!([{ "name": "otel-http", "cpu": { "scrapeInterval": "1s" } }]);
+    let config_of = config.as_object_mut().unwrap();
+    config_of.insert("scaleTargets".to_owned(), kinds);
+    config_of.insert("profiles".to_owned(), profiles);
     config.to_string()
 }
 
@@ -169,6 +173,43 @@ async fn an_unchanged_world_causes_no_write() {
     assert!(before.iter().any(|w| w.contains("elasticpolicies/status")), "{before:?}");
     place.ticks(10.0).await;
     assert_eq!(place.written(), before);
+}
+
+#[tokio::test]
+async fn the_cpu_of_a_workload_that_learns_is_read_of_its_pods() {
+    // Given a service under a steady load whose capacity is to be learned, in a cluster whose nodes count CPU by pod.
+    let place = Place::new(Stage::shared().await, "cpu").await;
+    place.stage.cluster.deploy(&place.namespace, "web", 3, "250m").await.unwrap();
+    let workload = Workload::new(place.stage.cluster.name(), &place.namespace, "web");
+    let model = serde_yaml::from_str("{capacity: 100}").unwrap();
+    place.stage.emulator.serve(&workload, model, Shape::Constant { rate: 150.0 });
+    let spec = json!({
+        "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+        "bounds": { "min": 3, "max": 9 },
+        "load": { "profile": "otel-http" },
+        "objective": { "latency": { "quantile": 0.5, "target": "1s" } },
+        "capacity": { "perReplica": "Learned" },
+    });
+    let policy = ElasticPolicy::new("web", serde_json::from_value(spec).unwrap());
+    place.stage.cluster.apply(&place.policies(), &policy).await.unwrap();
+
+    // Then it is asked for once a minute, and windows of it are learned from, with what the template asks for.
+    let key = format!("{}/web", place.namespace);
+    let patience = 5 * SOON;
+    let cpu = until("a window of CPU", patience, || async {
+        let plan = place.stage.operator.plan().await.map_err(|e| e.to_string())?;
+        let cpu = plan["decisions"][&key]["capacity"]["cpu"].clone();
+        if cpu["windows"].as_f64().is_some_and(|windows| windows > 0.0) {
+            Ok(cpu)
+        } else {
+            Err(cpu.to_string())
+        }
+    });
+    let cpu = cpu.await.unwrap();
+    assert_eq!((cpu["request"].as_u64(), &cpu["doubt"]), (Some(250), &Value::Null), "{cpu}");
+    assert_eq!(cpu["estimate"], Value::Null, "one load tells nothing");
+    // A minute of one load is no reason to write replicas.
+    assert_eq!(place.replicas("web").await, 3);
 }
 
 #[tokio::test]

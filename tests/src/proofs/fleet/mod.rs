@@ -74,6 +74,10 @@ async fn round(record: &mut Record, size: Size) -> Result<(), Failure> {
     fleet.decided().await?;
     record.figure(&size.named("all decided on after"), start.elapsed().as_secs_f64(), "s");
     scraped(record, &fleet).await?;
+    // The few of an ordinary test are through before a forecast begins.
+    if record.scale() == Scale::FULL {
+        fleet.foreseen().await?;
+    }
     rest::measure(record, &fleet, few).await?;
     step::some(record, &fleet).await?;
     rest::quiet(&fleet).await?;

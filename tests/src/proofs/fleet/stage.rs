@@ -3,7 +3,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use kube::Api;
+use kube::{Api, api::ListParams};
 use loadline_chaos::world::{Shape, service::ServiceModel};
 use loadline_crds::ElasticPolicy;
 use serde_json::json;
@@ -41,6 +41,8 @@ const SOME: u32 = 100;
 const PATIENCE: Duration = Duration::from_mins(30);
 /// Between two looks at the operator's metrics, which cost it some milliseconds.
 const LOOK: Duration = Duration::from_millis(500);
+/// Between two lists of all policies, which cost the API server a second.
+const BETWEEN_LISTS: Duration = Duration::from_secs(20);
 /// The operator's name, as a pod and as a ServiceAccount.
 const NAME: &str = "loadline-0";
 /// Ticks in which queries are counted.
@@ -199,6 +201,20 @@ impl Fleet {
             #[expect(clippy::cast_precision_loss, reason = "some thousands")]
             let all = fresh.min(active) >= wanted as f64;
             if all { Ok(()) } else { Err(format!("{fresh} have fresh data, {active} are active")) }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Waits until a forecast has begun for every policy, minutes after its load was first seen: that is written once.
+    pub(super) async fn foreseen(&self) -> Result<(), Failure> {
+        let api = Api::<ElasticPolicy>::namespaced(self.cluster.client().await?, &self.namespace);
+        until("a forecast of every load", PATIENCE, || async {
+            sleep(BETWEEN_LISTS).await;
+            let all = api.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
+            let begun = |p: &&ElasticPolicy| p.status.as_ref().is_some_and(|s| s.forecast.is_some());
+            let (begun, all) = (all.iter().filter(begun).count(), all.len());
+            if begun == all { Ok(()) } else { Err(format!("{begun} of {all}")) }
         })
         .await?;
         Ok(())
