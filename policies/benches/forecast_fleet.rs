@@ -117,11 +117,10 @@ fn tick(series: usize, forecasters: Vec<Forecaster>) -> Vec<Duration> {
     let mut fleet: Vec<(Workload, PolicyMemory)> = (0..series)
         .map(|number| {
             let forecaster = forecasters.next().map(Box::new);
-            let number = u32::try_from(number).unwrap_or_default();
-            (
-                support::workload(number, support::at(begin)),
-                PolicyMemory { forecaster, ..PolicyMemory::default() },
-            )
+            let workload = support::workload(u32::try_from(number).unwrap_or_default(), support::at(begin));
+            // A memory of another policy would be dropped.
+            let uid = workload.policy.uid.clone();
+            (workload, PolicyMemory { uid, forecaster, ..PolicyMemory::default() })
         })
         .collect();
     let mut took = Vec::new();
