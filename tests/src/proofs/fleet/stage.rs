@@ -41,8 +41,8 @@ const SOME: u32 = 100;
 const PATIENCE: Duration = Duration::from_mins(30);
 /// Between two looks at the operator's metrics, which cost it some milliseconds.
 const LOOK: Duration = Duration::from_millis(500);
-/// Between two lists of all policies, which cost the API server a second.
-const BETWEEN_LISTS: Duration = Duration::from_secs(20);
+/// Between two lists of all policies, which keep the API server busy for seconds.
+const BETWEEN_LISTS: Duration = Duration::from_mins(1);
 /// The operator's name, as a pod and as a ServiceAccount.
 const NAME: &str = "loadline-0";
 /// Ticks in which queries are counted.
