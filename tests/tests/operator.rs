@@ -107,6 +107,14 @@ impl<'a> Place<'a> {
         self.stage.cluster.apply(&self.policies(), &policy).await.unwrap();
     }
 
+    /// Three replicas of `web`, each asking for so much CPU, under so many requests per second.
+    async fn served(&self, cpu: &str, rate: f64) {
+        self.stage.cluster.deploy(&self.namespace, "web", 3, cpu).await.unwrap();
+        let workload = Workload::new(self.stage.cluster.name(), &self.namespace, "web");
+        let model = serde_yaml::from_str("{capacity: 100}").unwrap();
+        self.stage.emulator.serve(&workload, model, Shape::Constant { rate });
+    }
+
     async fn replicas(&self, name: &str) -> i32 {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), &self.namespace);
         deployments.get(name).await.unwrap().spec.unwrap().replicas.unwrap()
@@ -159,10 +167,7 @@ impl<'a> Place<'a> {
 async fn an_unchanged_world_causes_no_write() {
     // Given a service under a steady load that its policy is content with.
     let place = Place::new(Stage::shared().await, "idle").await;
-    place.stage.cluster.deploy(&place.namespace, "web", 3, "10m").await.unwrap();
-    let workload = Workload::new(place.stage.cluster.name(), &place.namespace, "web");
-    let model = serde_yaml::from_str("{capacity: 100}").unwrap();
-    place.stage.emulator.serve(&workload, model, Shape::Constant { rate: 220.0 });
+    place.served("10m", 220.0).await;
     place.policy("apps/v1", "Deployment", "web", 3).await;
     place.until_condition("web", "DataFresh", "Fresh").await;
     let status = place.policies().get("web").await.unwrap().status.unwrap();
@@ -179,10 +184,7 @@ async fn an_unchanged_world_causes_no_write() {
 async fn the_cpu_of_a_workload_that_learns_is_read_of_its_pods() {
     // Given a service under a steady load whose capacity is to be learned, in a cluster whose nodes count CPU by pod.
     let place = Place::new(Stage::shared().await, "cpu").await;
-    place.stage.cluster.deploy(&place.namespace, "web", 3, "250m").await.unwrap();
-    let workload = Workload::new(place.stage.cluster.name(), &place.namespace, "web");
-    let model = serde_yaml::from_str("{capacity: 100}").unwrap();
-    place.stage.emulator.serve(&workload, model, Shape::Constant { rate: 150.0 });
+    place.served("250m", 150.0).await;
     let spec = json!({
         "target": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
         "bounds": { "min": 3, "max": 9 },

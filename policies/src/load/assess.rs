@@ -31,7 +31,7 @@ use crate::{
 /// One broken exporter in a fleet of many must not keep it large for ever, and counting it as fully loaded is
 /// safe. When more are silent, something common is wrong (a network, an overload that also starves the
 /// metrics), and a silent replica may well bear *more* than it should.
-const MAX_SILENT: f64 = 0.1;
+pub(super) const MAX_SILENT: f64 = 0.1;
 
 /// What the load of a workload asks for and allows, over all its clusters.
 #[derive(Debug, Clone, PartialEq, Serialize)]

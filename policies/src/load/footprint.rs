@@ -9,6 +9,7 @@ use crate::{
     latency::LatencyTerm,
     load::{
         Assessment,
+        assess::MAX_SILENT,
         endpoint_weights::{EndpointLearner, EndpointWindow},
         foresight::phase,
         settling,
@@ -17,9 +18,6 @@ use crate::{
     now::Now,
     reading::{Coverage, Doubt, finite},
 };
-
-/// The largest share of replicas whose CPU may be missing: with more, those that report may not be like the others.
-const MAX_SILENT: f64 = 0.1;
 
 /// What a replica is made of. Where clusters differ, the images of all of them and the smallest request, which gives the
 /// smallest capacity. `None` unless it is seen everywhere.
@@ -93,18 +91,17 @@ pub(super) fn learn_endpoints(
     for rate in rates.values_mut() {
         *rate /= f64::from(reporting);
     }
-    let cores = usage.cores / f64::from(usage.reporting.max(1));
+    let cores = usage.cores / f64::from(usage.reporting);
     learner.learn(&EndpointWindow { rates, cores, length }, phase(&workload.policy), now.mono);
 }
 
 /// The CPU of all clusters together; `None` where none was asked for.
 fn usage(workload: &Workload, now: Now) -> Option<Result<Usage, Doubt>> {
-    let mut seen = workload.instances.values().flatten().filter(|instance| instance.ready > 0).peekable();
+    let mut seen = workload.instances.values().flatten().filter(|instance| instance.ready > 0);
     let asked = |instance: &Instance| instance.cpu.is_some();
     if !seen.clone().any(asked) {
         return None;
     }
-    seen.peek()?;
     let nothing = Usage { cores: 0.0, reporting: 0, length: Duration::ZERO };
     Some(seen.try_fold(nothing, |sum, instance| {
         let reading = instance.cpu.as_ref().map_or(Err(Doubt::NotYetRead), Clone::clone)?;

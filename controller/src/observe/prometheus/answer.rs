@@ -76,6 +76,17 @@ pub fn parse<'a>(body: &'a [u8], columns: &[String]) -> Result<Answer<'a>, Doubt
     open(body, Data { columns })
 }
 
+/// Parses the answer to an instant query that is to be a vector: see [`parse`].
+///
+/// # Errors
+/// As [`parse`]; also a scalar.
+pub fn vector<'a>(body: &'a [u8], columns: &[String]) -> Result<Vector<'a>, Doubt> {
+    match parse(body, columns)? {
+        Answer::Vector(vector) => Ok(vector),
+        Answer::Scalar(_) => Err(Doubt::WrongShape("a scalar where a vector was asked".into())),
+    }
+}
+
 /// Opens the envelope of an answer and reads what is in it; any doubt that the envelope raises comes first.
 fn open<'a, S: DeserializeSeed<'a>>(body: &'a [u8], data: S) -> Result<S::Value, Doubt> {
     let mut json = serde_json::Deserializer::from_slice(body);

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    answer::{self, Answer, Vector},
+    answer::{self, Vector},
     client::Client,
     identity::{Index, Owners},
     pod_owners::SharedPodOwners,
@@ -226,10 +226,7 @@ impl<'a> CpuMembers<'a> {
     }
 
     fn readings(&self, query: &Query, body: Result<&[u8], &Doubt>, owners: &Owners) -> Vec<Read> {
-        let vector = body.map_err(Clone::clone).and_then(|body| match answer::parse(body, &query.columns)? {
-            Answer::Vector(vector) => Ok(vector),
-            Answer::Scalar(_) => Err(Doubt::WrongShape("a scalar where a vector was asked".into())),
-        });
+        let vector = body.map_err(Clone::clone).and_then(|body| answer::vector(body, &query.columns));
         let slots = vector.as_ref().map(|vector| self.slots(query, vector, owners));
         let empty = vector.as_ref().is_ok_and(Vector::is_empty);
         let at = vector.as_ref().ok().and_then(|v| v.rows().next()).map(|(_, sample)| sample.at);

@@ -9,7 +9,7 @@ use loadline_policies::{
 };
 
 use super::{
-    answer::{self, Answer},
+    answer,
     client::{Client, Connection, Limits},
     cpu::CpuMembers,
     identity::Index,
@@ -130,10 +130,7 @@ impl<'a> Group<'a> {
         owners: &SharedPodOwners,
     ) {
         let body = body.as_deref().map_err(Clone::clone);
-        let vector = body.and_then(|body| match answer::parse(body, &query.columns)? {
-            Answer::Vector(vector) => Ok(vector),
-            Answer::Scalar(_) => Err(Doubt::WrongShape("a scalar where a vector was asked".into())),
-        });
+        let vector = body.and_then(|body| answer::vector(body, &query.columns));
         owners.read(|owners| slots.add(query, vector, self.profile, &self.index, owners));
     }
 
